@@ -1,1 +1,20 @@
-//! x
+//! What both programs of Reprise share: the domain, which is pure, and the store, which holds all SQL.
+//!
+//! Inside this crate arrows go one way: `store` uses the domain, the domain does not know it.
+
+pub mod address;
+pub mod attempt;
+pub mod attempt_outcome;
+pub mod custom_headers;
+pub mod delivery;
+pub mod endpoint;
+pub mod endpoint_url;
+pub mod event_type;
+pub mod ids;
+pub mod retry;
+pub mod retry_after;
+pub mod scope;
+pub mod sealing;
+pub mod secret;
+pub mod signing;
+pub mod store;

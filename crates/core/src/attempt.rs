@@ -1,0 +1,54 @@
+//! Attempts: one HTTP request made for a delivery, as it is kept and shown.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::ids::AttemptId;
+
+/// Bytes of a response body that are kept and shown.
+pub const KEPT_BODY_BYTES: usize = 16 * 1024;
+
+/// What was received from the endpoint, as far as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedResponse {
+    /// The status line's code.
+    pub status: u16,
+    /// Header names and values; repeated ones are joined as RFC 9110 section 5.3 says.
+    pub headers: Vec<(String, String)>,
+    /// The first [`KEPT_BODY_BYTES`] of the body.
+    pub body: Vec<u8>,
+    /// Whether there was more.
+    pub body_truncated: bool,
+}
+
+/// Why an attempt did not deliver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptError {
+    /// A stable word: see [`FailureKind`](crate::retry::FailureKind) and `http_status`.
+    pub kind: String,
+    /// For people.
+    pub message: String,
+}
+
+/// An attempt that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its id, made when it was scheduled.
+    pub id: AttemptId,
+    /// Counted from 1 within its delivery.
+    pub number: u32,
+    /// When its dispatcher began.
+    pub started_at: OffsetDateTime,
+    /// Until the response had been read or the attempt had failed; `None` when a dispatcher died over it.
+    pub duration: Option<Duration>,
+    /// What was sent, signatures included, custom header values redacted.
+    pub request_headers: Vec<(String, String)>,
+    /// What came back.
+    pub response: Option<RecordedResponse>,
+    /// Why it did not deliver.
+    pub error: Option<AttemptError>,
+    /// The address that was dialled.
+    pub remote_ip: Option<IpAddr>,
+}

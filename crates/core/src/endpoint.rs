@@ -1,0 +1,114 @@
+//! Endpoints: where deliveries go, which events they want, how they are signed and retried.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::custom_headers::CustomHeaders;
+use crate::endpoint_url::EndpointUrl;
+use crate::event_type::{EventPattern, EventType};
+use crate::ids::{EndpointId, TenantId, UserId};
+use crate::retry::RetryPolicy;
+use crate::signing::{SignatureScheme, SigningSecret};
+
+/// What the owner of an endpoint decides about it.
+#[derive(Clone, Debug)]
+pub struct EndpointSettings {
+    /// Where requests go.
+    pub url: EndpointUrl,
+    /// A note for people.
+    pub description: Option<String>,
+    /// Which events it gets; at least one.
+    pub event_patterns: Vec<EventPattern>,
+    /// One deadline for an attempt, from name resolution to the end of the response.
+    pub timeout: Duration,
+    /// When failed attempts are repeated.
+    pub retry: RetryPolicy,
+    /// Headers sent besides ours.
+    pub custom_headers: CustomHeaders,
+    /// How requests are signed.
+    pub signature: SignatureScheme,
+    /// What they are signed with.
+    pub secret: SigningSecret,
+}
+
+/// Whether an endpoint receives anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndpointStatus {
+    /// It does.
+    Enabled,
+    /// Its unfinished deliveries are kept back until it is enabled again.
+    Disabled {
+        /// Who or what disabled it, for people.
+        reason: String,
+    },
+    /// Gone for good; kept for the history that names it.
+    Deleted,
+}
+
+impl EndpointStatus {
+    /// The contract's word.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Disabled { .. } => "disabled",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+/// An endpoint as it stands.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Its tenant.
+    pub tenant_id: TenantId,
+    /// Its id.
+    pub id: EndpointId,
+    /// The user who made it.
+    pub owner: UserId,
+    /// What its owner decided.
+    pub settings: EndpointSettings,
+    /// Whether it receives anything.
+    pub status: EndpointStatus,
+    /// The first failed attempt since the last success.
+    pub failing_since: Option<OffsetDateTime>,
+    /// The last success, exact to some seconds.
+    pub last_success_at: Option<OffsetDateTime>,
+    /// When it was made.
+    pub created_at: OffsetDateTime,
+    /// When its settings or status changed last.
+    pub updated_at: OffsetDateTime,
+}
+
+/// An endpoint as publishing sees it: who it is and what it wants.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// Its owner, copied to its deliveries.
+    pub owner: UserId,
+    /// Which events it gets.
+    pub event_patterns: Vec<EventPattern>,
+    /// Disabled endpoints get `skipped` deliveries.
+    pub is_enabled: bool,
+}
+
+impl Subscription {
+    /// Whether the endpoint wants events of this type.
+    #[must_use]
+    pub fn wants(&self, event_type: &EventType) -> bool {
+        self.event_patterns
+            .iter()
+            .any(|pattern| pattern.matches(event_type))
+    }
+}
+
+/// All subscriptions of a tenant at one instant.
+#[derive(Clone, Debug)]
+pub struct Subscriptions {
+    /// The tenant's `endpoints_version` at that instant.
+    pub version: i64,
+    /// Its endpoints, deleted ones left out.
+    pub list: Vec<Subscription>,
+}

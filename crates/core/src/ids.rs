@@ -1,0 +1,123 @@
+//! Identifiers: one type each, so that a delivery's id can never stand where an endpoint's is meant.
+
+use std::fmt;
+use std::str::FromStr;
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// A new id, later than all that this process has made before.
+            #[expect(clippy::new_without_default, reason = "an id made by `default` would be a surprise")]
+            #[must_use]
+            pub fn new() -> Self {
+                Self(Uuid::now_v7())
+            }
+
+            /// The id with this value, as read from the database or a path.
+            #[must_use]
+            pub const fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// The plain value, for the database.
+            #[must_use]
+            pub const fn as_uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Uuid::parse_str(text).map(Self)
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// A tenant: the account that owns everything below it.
+    TenantId
+);
+uuid_id!(
+    /// An endpoint (`endpoint_id`), called a hook in B's family (`hook_id`).
+    EndpointId
+);
+uuid_id!(
+    /// A published event; also the `webhook-id` that receivers see.
+    EventId
+);
+uuid_id!(
+    /// A delivery of one event to one endpoint.
+    DeliveryId
+);
+uuid_id!(
+    /// One HTTP request made, or scheduled, for a delivery.
+    AttemptId
+);
+uuid_id!(
+    /// An API key (its row, not its secret).
+    ApiKeyId
+);
+uuid_id!(
+    /// One run of a dispatcher process.
+    DispatcherId
+);
+
+/// A user. An integer, since the contract's `user_id` is one; unique over all tenants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UserId(pub i64);
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A dispatcher's right to work on one delivery: random per claim, named by every later write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LeaseToken(pub Uuid);
+
+/// The smallest UUIDv7 of an instant (RFC 9562 section 5.7: the first 48 bits are Unix milliseconds), so that ranges
+/// of ids are ranges of time. Instants before 1970 and after the year 10889 are taken to the nearest end.
+#[must_use]
+pub fn first_uuid_at(instant: OffsetDateTime) -> Uuid {
+    const LAST_MILLISECOND: i128 = (1 << 48) - 1;
+    let milliseconds = (instant.unix_timestamp_nanos() / 1_000_000).clamp(0, LAST_MILLISECOND);
+    Uuid::from_u128(milliseconds.unsigned_abs() << 80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_lies_between_the_first_of_its_millisecond_and_the_first_of_the_next() {
+        let before = first_uuid_at(OffsetDateTime::now_utc());
+        let id = EventId::new().as_uuid();
+        let after = first_uuid_at(OffsetDateTime::now_utc() + time::Duration::milliseconds(1));
+        assert!(before <= id && id < after);
+    }
+
+    #[test]
+    fn instants_out_of_range_are_clamped() {
+        assert_eq!(
+            first_uuid_at(OffsetDateTime::UNIX_EPOCH - time::Duration::DAY),
+            Uuid::nil()
+        );
+    }
+}

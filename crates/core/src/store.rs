@@ -1,0 +1,96 @@
+//! All SQL, one file per table. Callers hold a connection, compose transactions, and call named functions.
+//!
+//! Whoever changes an unfinished delivery holds the lock of its row in `delivery_queue` first; locks on endpoints are
+//! taken after that, in the order of their keys. So no two transactions of ours can wait for each other in a circle.
+
+pub mod api_keys;
+pub mod attempts;
+pub mod deliveries;
+pub mod delivery_queue;
+pub mod dispatchers;
+pub mod endpoint_health;
+pub mod endpoints;
+pub mod events;
+pub mod idempotency_keys;
+pub mod leases;
+pub mod migrations;
+pub mod notifications;
+pub mod partitions;
+pub mod pool;
+pub mod replays;
+#[rustfmt::skip]
+mod schema;
+pub mod settling;
+mod statement;
+pub mod tenants;
+pub mod users;
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use thiserror::Error;
+
+pub use diesel_async::AsyncPgConnection;
+pub use migrations::migrate;
+pub use pool::{Database, PooledConnection};
+
+/// A statement did not do what it should.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// PostgreSQL is away, refuses, or can't commit now; the same call may work later.
+    #[error("PostgreSQL is not available: {0}")]
+    Unavailable(String),
+    /// A unique value is taken; holds the constraint's name.
+    #[error("a unique value is taken already: {0}")]
+    Taken(String),
+    /// A row can't be read as what it should be: another version wrote it, or the key it was sealed with is gone.
+    #[error("a stored value can't be read: {0}")]
+    Corrupt(String),
+    /// Anything else is a mistake of ours.
+    #[error("statement failed")]
+    Failed(#[source] DieselError),
+}
+
+impl From<DieselError> for StoreError {
+    fn from(error: DieselError) -> Self {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "diesel's error enums are not exhaustive"
+        )]
+        match &error {
+            DieselError::DatabaseError(kind, information) => match kind {
+                DatabaseErrorKind::UniqueViolation => Self::Taken(
+                    information
+                        .constraint_name()
+                        .map_or_else(String::new, str::to_owned),
+                ),
+                // Diesel hides the SQLSTATE of what it has no name for. What is left under `Unknown`, since every
+                // value is checked before it gets here, is the operator's: shutdown, too many connections, disk full,
+                // time-outs, deadlocks.
+                DatabaseErrorKind::UnableToSendCommand
+                | DatabaseErrorKind::ClosedConnection
+                | DatabaseErrorKind::SerializationFailure
+                | DatabaseErrorKind::ReadOnlyTransaction
+                | DatabaseErrorKind::Unknown => Self::Unavailable(information.message().to_owned()),
+                _ => Self::Failed(error),
+            },
+            DieselError::BrokenTransactionManager => {
+                Self::Unavailable("the connection broke off".to_owned())
+            }
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+impl StoreError {
+    /// A stored value that should have parsed, with what is wrong with it.
+    pub(crate) fn corrupt(what: &str, error: impl std::fmt::Display) -> Self {
+        Self::Corrupt(format!("{what}: {error}"))
+    }
+}
+
+/// Reads a stored value back into its type; a refusal means that the row is corrupt.
+pub(crate) fn stored<T, E: std::fmt::Display>(
+    what: &str,
+    parsed: Result<T, E>,
+) -> Result<T, StoreError> {
+    parsed.map_err(|error| StoreError::corrupt(what, error))
+}

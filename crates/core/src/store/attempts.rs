@@ -1,0 +1,204 @@
+//! Attempts: recording and reading them.
+
+use std::time::Duration;
+
+use diesel::prelude::{Queryable, Selectable};
+use diesel::sql_types::{self, Array, Binary, Bool, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::Value;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::schema::attempts;
+use super::statement::{Bind, statement};
+use super::{StoreError, stored};
+use crate::attempt::{Attempt, AttemptError, RecordedResponse};
+use crate::ids::{AttemptId, DeliveryId, DispatcherId, TenantId};
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = attempts)]
+struct AttemptRow {
+    id: Uuid,
+    number: i32,
+    started_at: OffsetDateTime,
+    duration_ms: Option<i32>,
+    request_headers: Option<Value>,
+    response_status: Option<i32>,
+    response_headers: Option<Value>,
+    response_body: Option<Vec<u8>>,
+    response_body_truncated: bool,
+    error_kind: Option<String>,
+    error_message: Option<String>,
+    remote_ip: Option<String>,
+}
+
+fn write_headers(headers: &[(String, String)]) -> Value {
+    headers
+        .iter()
+        .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
+        .collect()
+}
+
+fn read_headers(headers: Option<Value>) -> Result<Vec<(String, String)>, StoreError> {
+    let Some(Value::Object(headers)) = headers else {
+        return Ok(Vec::new());
+    };
+    headers
+        .into_iter()
+        .map(|(name, value)| Ok((name, stored("header", serde_json::from_value(value))?)))
+        .collect()
+}
+
+/// Records attempts that have ended; the caller's transaction changes their deliveries too.
+pub(super) async fn insert(
+    conn: &mut AsyncPgConnection,
+    dispatcher_id: DispatcherId,
+    ended: &[(TenantId, DeliveryId, &Attempt)],
+) -> Result<(), StoreError> {
+    fn column<T>(
+        ended: &[(TenantId, DeliveryId, &Attempt)],
+        value: impl Fn(&Attempt) -> T,
+    ) -> Vec<T> {
+        ended.iter().map(|(_, _, attempt)| value(attempt)).collect()
+    }
+    statement(include_str!("sql/insert_attempts.sql"))
+        .bind::<sql_types::Uuid, _>(dispatcher_id.as_uuid())
+        .bind::<Array<sql_types::Uuid>, _>(
+            ended
+                .iter()
+                .map(|(tenant_id, ..)| tenant_id.as_uuid())
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<sql_types::Uuid>, _>(
+            ended
+                .iter()
+                .map(|(_, id, _)| id.as_uuid())
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<sql_types::Uuid>, _>(column(ended, |attempt| attempt.id.as_uuid()))
+        .bind::<Array<Integer>, _>(column(ended, |attempt| saturate(attempt.number)))
+        .bind::<Array<Timestamptz>, _>(column(ended, |attempt| attempt.started_at))
+        .bind::<Array<Nullable<Integer>>, _>(column(ended, |attempt| {
+            attempt
+                .duration
+                .map(|duration| saturate(duration.as_millis()))
+        }))
+        .bind::<Array<Jsonb>, _>(column(ended, |attempt| {
+            write_headers(&attempt.request_headers)
+        }))
+        .bind::<Array<Nullable<Integer>>, _>(column(ended, |attempt| {
+            attempt
+                .response
+                .as_ref()
+                .map(|response| i32::from(response.status))
+        }))
+        .bind::<Array<Nullable<Jsonb>>, _>(column(ended, |attempt| {
+            attempt
+                .response
+                .as_ref()
+                .map(|response| write_headers(&response.headers))
+        }))
+        .bind::<Array<Nullable<Binary>>, _>(column(ended, |attempt| {
+            attempt
+                .response
+                .as_ref()
+                .map(|response| response.body.clone())
+        }))
+        .bind::<Array<Bool>, _>(column(ended, |attempt| {
+            attempt
+                .response
+                .as_ref()
+                .is_some_and(|response| response.body_truncated)
+        }))
+        .bind::<Array<Nullable<Text>>, _>(column(ended, |attempt| {
+            attempt.error.clone().map(|error| error.kind)
+        }))
+        .bind::<Array<Nullable<Text>>, _>(column(ended, |attempt| {
+            attempt.error.clone().map(|error| error.message)
+        }))
+        .bind::<Array<Nullable<Text>>, _>(column(ended, |attempt| {
+            attempt.remote_ip.map(|ip| ip.to_string())
+        }))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The number as PostgreSQL's `integer`, the largest one if it does not fit.
+fn saturate(number: impl TryInto<i32>) -> i32 {
+    number.try_into().unwrap_or(i32::MAX)
+}
+
+fn read_row(row: AttemptRow) -> Result<Attempt, StoreError> {
+    let response = match row.response_status {
+        None => None,
+        Some(status) => Some(RecordedResponse {
+            status: stored("HTTP status", u16::try_from(status))?,
+            headers: read_headers(row.response_headers)?,
+            body: row.response_body.unwrap_or_else(Vec::new),
+            body_truncated: row.response_body_truncated,
+        }),
+    };
+    Ok(Attempt {
+        id: AttemptId::from_uuid(row.id),
+        number: stored("attempt number", u32::try_from(row.number))?,
+        started_at: row.started_at,
+        duration: row
+            .duration_ms
+            .map(|milliseconds| {
+                stored("duration", u64::try_from(milliseconds)).map(Duration::from_millis)
+            })
+            .transpose()?,
+        request_headers: read_headers(row.request_headers)?,
+        response,
+        error: row
+            .error_kind
+            .zip(row.error_message)
+            .map(|(kind, message)| AttemptError { kind, message }),
+        remote_ip: row
+            .remote_ip
+            .map(|ip| stored("remote ip", ip.parse()))
+            .transpose()?,
+    })
+}
+
+/// Finds one attempt that has ended, by the primary key.
+///
+/// # Errors
+///
+/// [`StoreError`] when PostgreSQL can't be asked or the row can't be read.
+pub async fn find(
+    conn: &mut AsyncPgConnection,
+    tenant_id: TenantId,
+    id: AttemptId,
+) -> Result<Option<Attempt>, StoreError> {
+    let row: Option<AttemptRow> = attempts::table
+        .find((tenant_id.as_uuid(), id.as_uuid()))
+        .select(AttemptRow::as_select())
+        .first(conn)
+        .await
+        .optional()?;
+    row.map(read_row).transpose()
+}
+
+/// Lists the attempts of a delivery that have ended, the first one first, by `attempts_delivery_idx`. There are at
+/// most 51: the policy's limit of 50 retries.
+///
+/// # Errors
+///
+/// [`StoreError`] when PostgreSQL can't be asked or a row can't be read.
+pub async fn list(
+    conn: &mut AsyncPgConnection,
+    tenant_id: TenantId,
+    delivery_id: DeliveryId,
+) -> Result<Vec<Attempt>, StoreError> {
+    let rows: Vec<AttemptRow> = attempts::table
+        .filter(attempts::tenant_id.eq(tenant_id.as_uuid()))
+        .filter(attempts::delivery_id.eq(delivery_id.as_uuid()))
+        .order(attempts::id.asc())
+        .select(AttemptRow::as_select())
+        .load(conn)
+        .await?;
+    rows.into_iter().map(read_row).collect()
+}

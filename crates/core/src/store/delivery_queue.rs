@@ -1,0 +1,307 @@
+//! The queue: claiming what is due, and making due what waited. Its rows are inserted with their deliveries.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use diesel::sql_types::{self, Array, BigInt, Binary, Bool, Integer, Nullable, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
+
+use super::statement::{Bind, statement};
+use super::{StoreError, stored};
+use crate::event_type::EventType;
+use crate::ids::{AttemptId, DeliveryId, DispatcherId, EndpointId, EventId, LeaseToken, TenantId};
+
+/// The right to make one attempt.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// The delivery that is leased.
+    pub delivery_id: DeliveryId,
+    /// Where it goes.
+    pub endpoint_id: EndpointId,
+    /// The endpoint's `version`, which tells whether a cached endpoint is still right.
+    pub endpoint_version: i64,
+    /// What it brings.
+    pub event_id: EventId,
+    /// The attempt to make.
+    pub attempt_id: AttemptId,
+    /// Its number, from 1.
+    pub attempt_number: u32,
+    /// The payload's size.
+    pub payload_bytes: u32,
+    /// Whether somebody waits for it.
+    pub is_express: bool,
+    /// Named by every later write.
+    pub lease_token: LeaseToken,
+}
+
+/// What a claim is given.
+#[derive(Clone, Debug)]
+pub struct ClaimRequest<'a> {
+    /// Who claims.
+    pub dispatcher_id: DispatcherId,
+    /// Rows at most.
+    pub max_rows: i32,
+    /// Payload bytes at most, except that one row is always taken.
+    pub max_payload_bytes: i64,
+    /// How long a lease lasts beyond the endpoint's own timeout: the time to begin and to record.
+    pub lease_margin: Duration,
+    /// In flight at most for one endpoint, here.
+    pub max_per_endpoint: i32,
+    /// In flight at most for one tenant, here.
+    pub max_per_tenant: i32,
+    /// What is in flight here now.
+    pub in_flight: &'a InFlight,
+    /// Where the last claim stopped.
+    pub position: &'a ClaimPosition,
+}
+
+/// How many attempts are in flight, by endpoint and by tenant.
+#[derive(Clone, Debug, Default)]
+pub struct InFlight {
+    /// By endpoint; endpoints with none are left out.
+    pub by_endpoint: HashMap<EndpointId, i32>,
+    /// By tenant; tenants with none are left out.
+    pub by_tenant: HashMap<TenantId, i32>,
+}
+
+/// Where the next fair claim begins, so that every tenant and endpoint gets its turn.
+#[derive(Clone, Debug, Default)]
+pub struct ClaimPosition {
+    /// The tenant to start after; `None` for the first.
+    pub tenant_id: Option<TenantId>,
+    /// In the tenants that were not walked to their end, the endpoint to start after.
+    pub endpoint_by_tenant: HashMap<TenantId, EndpointId>,
+}
+
+/// Tenants visited in one claim at most. More, and one statement takes long; fewer, and a tenant waits for more claims
+/// before its turn comes.
+pub const MAX_TENANT_HOPS: i32 = 64;
+/// Endpoints visited in one claim at most, of each tenant.
+pub const MAX_ENDPOINT_HOPS: i32 = 64;
+
+#[derive(diesel::QueryableByName)]
+struct ClaimRow {
+    #[diesel(sql_type = sql_types::Uuid)]
+    tenant_id: Uuid,
+    #[diesel(sql_type = sql_types::Uuid)]
+    delivery_id: Uuid,
+    #[diesel(sql_type = sql_types::Uuid)]
+    endpoint_id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    endpoint_version: i64,
+    #[diesel(sql_type = sql_types::Uuid)]
+    event_id: Uuid,
+    #[diesel(sql_type = sql_types::Uuid)]
+    attempt_id: Uuid,
+    #[diesel(sql_type = Integer)]
+    attempt_number: i32,
+    #[diesel(sql_type = Integer)]
+    payload_bytes: i32,
+    #[diesel(sql_type = Bool)]
+    express: bool,
+    #[diesel(sql_type = sql_types::Uuid)]
+    lease_token: Uuid,
+}
+
+impl ClaimRow {
+    fn read(self) -> Result<Claim, StoreError> {
+        Ok(Claim {
+            tenant_id: TenantId::from_uuid(self.tenant_id),
+            delivery_id: DeliveryId::from_uuid(self.delivery_id),
+            endpoint_id: EndpointId::from_uuid(self.endpoint_id),
+            endpoint_version: self.endpoint_version,
+            event_id: EventId::from_uuid(self.event_id),
+            attempt_id: AttemptId::from_uuid(self.attempt_id),
+            attempt_number: stored("attempt number", u32::try_from(self.attempt_number))?,
+            payload_bytes: stored("payload size", u32::try_from(self.payload_bytes))?,
+            is_express: self.express,
+            lease_token: LeaseToken(self.lease_token),
+        })
+    }
+}
+
+fn milliseconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}
+
+/// Leases ready deliveries, fairly among tenants and endpoints. The commit does not wait for the disk.
+///
+/// Index: `delivery_queue_ready_idx`, one probe per tenant and endpoint visited.
+///
+/// # Errors
+///
+/// [`StoreError`]. Leases that were committed all the same end by themselves.
+pub async fn claim_ready(
+    conn: &mut AsyncPgConnection,
+    request: &ClaimRequest<'_>,
+) -> Result<Vec<Claim>, StoreError> {
+    let (resumed, resume_after): (Vec<_>, Vec<_>) = request
+        .position
+        .endpoint_by_tenant
+        .iter()
+        .map(|(tenant, endpoint)| (tenant.as_uuid(), endpoint.as_uuid()))
+        .unzip();
+    let (endpoints, endpoint_counts): (Vec<_>, Vec<_>) = request
+        .in_flight
+        .by_endpoint
+        .iter()
+        .map(|(id, count)| (id.as_uuid(), *count))
+        .unzip();
+    let (tenants, tenant_counts): (Vec<_>, Vec<_>) = request
+        .in_flight
+        .by_tenant
+        .iter()
+        .map(|(id, count)| (id.as_uuid(), *count))
+        .unzip();
+    let rows: Vec<ClaimRow> = statement(include_str!("sql/claim_ready.sql"))
+        .bind::<Integer, _>(request.max_rows)
+        .bind::<BigInt, _>(request.max_payload_bytes)
+        .bind::<sql_types::Uuid, _>(request.dispatcher_id.as_uuid())
+        .bind::<Integer, _>(milliseconds(request.lease_margin))
+        .bind::<sql_types::Uuid, _>(
+            request
+                .position
+                .tenant_id
+                .map_or(Uuid::nil(), TenantId::as_uuid),
+        )
+        .bind::<Array<sql_types::Uuid>, _>(resumed)
+        .bind::<Array<sql_types::Uuid>, _>(resume_after)
+        .bind::<Integer, _>(request.max_per_endpoint)
+        .bind::<Array<sql_types::Uuid>, _>(endpoints)
+        .bind::<Array<Integer>, _>(endpoint_counts)
+        .bind::<Integer, _>(request.max_per_tenant)
+        .bind::<Array<sql_types::Uuid>, _>(tenants)
+        .bind::<Array<Integer>, _>(tenant_counts)
+        .bind::<Integer, _>(MAX_TENANT_HOPS)
+        .bind::<Integer, _>(MAX_ENDPOINT_HOPS)
+        .load(conn)
+        .await?;
+    rows.into_iter().map(ClaimRow::read).collect()
+}
+
+/// Leases express deliveries, the oldest first, whatever else their endpoints have in flight.
+///
+/// Index: `delivery_queue_express_idx`.
+///
+/// # Errors
+///
+/// [`StoreError`]. Leases that were committed all the same end by themselves.
+pub async fn claim_express(
+    conn: &mut AsyncPgConnection,
+    dispatcher_id: DispatcherId,
+    max_rows: i32,
+    lease_margin: Duration,
+) -> Result<Vec<Claim>, StoreError> {
+    let rows: Vec<ClaimRow> = statement(include_str!("sql/claim_express.sql"))
+        .bind::<Integer, _>(max_rows)
+        .bind::<sql_types::Uuid, _>(dispatcher_id.as_uuid())
+        .bind::<Integer, _>(milliseconds(lease_margin))
+        .load(conn)
+        .await?;
+    rows.into_iter().map(ClaimRow::read).collect()
+}
+
+/// What is to be sent for a claim.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The event's type.
+    pub event_type: EventType,
+    /// The delivery that this one replays.
+    pub replay_of: Option<DeliveryId>,
+    /// The payload, or `None` once retention has removed it.
+    pub payload: Option<Vec<u8>>,
+}
+
+#[derive(diesel::QueryableByName)]
+struct MessageRow {
+    #[diesel(sql_type = sql_types::Uuid)]
+    delivery_id: Uuid,
+    #[diesel(sql_type = Text)]
+    event_type: String,
+    #[diesel(sql_type = Nullable<sql_types::Uuid>)]
+    replay_of_delivery_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    payload: Option<Vec<u8>>,
+}
+
+/// Reads what is to be sent for claims, by delivery. A delivery whose row is gone is left out.
+///
+/// # Errors
+///
+/// [`StoreError`] when PostgreSQL can't be asked or a row can't be read.
+pub async fn load_messages(
+    conn: &mut AsyncPgConnection,
+    claims: &[Claim],
+) -> Result<HashMap<DeliveryId, Message>, StoreError> {
+    let rows: Vec<MessageRow> = statement(include_str!("sql/load_messages.sql"))
+        .bind::<Array<sql_types::Uuid>, _>(
+            claims
+                .iter()
+                .map(|claim| claim.tenant_id.as_uuid())
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<sql_types::Uuid>, _>(
+            claims
+                .iter()
+                .map(|claim| claim.delivery_id.as_uuid())
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<sql_types::Uuid>, _>(
+            claims
+                .iter()
+                .map(|claim| claim.event_id.as_uuid())
+                .collect::<Vec<_>>(),
+        )
+        .load(conn)
+        .await?;
+    rows.into_iter()
+        .map(|row| {
+            let message = Message {
+                event_type: stored("event type", EventType::parse(&row.event_type))?,
+                replay_of: row.replay_of_delivery_id.map(DeliveryId::from_uuid),
+                payload: row.payload,
+            };
+            Ok((DeliveryId::from_uuid(row.delivery_id), message))
+        })
+        .collect()
+}
+
+/// Makes ready what has waited until its `due_at`: at most `max_rows` retries. Those of disabled endpoints are kept
+/// back instead. Returns their number.
+///
+/// Index: `delivery_queue_waiting_idx`.
+///
+/// # Errors
+///
+/// [`StoreError`], with nothing changed.
+pub async fn promote_due(conn: &mut AsyncPgConnection, max_rows: i32) -> Result<usize, StoreError> {
+    Ok(statement(include_str!("sql/promote_due.sql"))
+        .bind::<Integer, _>(max_rows)
+        .execute(conn)
+        .await?)
+}
+
+/// The queue's size, as far as metrics want it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, diesel::QueryableByName)]
+pub struct QueueDepth {
+    /// Deliveries that could be claimed now, counted up to a bound of 100,000.
+    #[diesel(sql_type = BigInt)]
+    pub ready: i64,
+    /// Retries and leases, counted up to the same bound.
+    #[diesel(sql_type = BigInt)]
+    pub waiting: i64,
+}
+
+/// Counts the queue, in bounded time.
+///
+/// # Errors
+///
+/// [`StoreError`] when PostgreSQL can't be asked.
+pub async fn depth(conn: &mut AsyncPgConnection) -> Result<QueueDepth, StoreError> {
+    Ok(statement(include_str!("sql/queue_depth.sql"))
+        .get_result(conn)
+        .await?)
+}

@@ -1,0 +1,44 @@
+//! `failing_since` and `last_success_at` of endpoints, kept without a write per attempt.
+
+use std::collections::BTreeMap;
+
+use diesel::sql_types::{Array, Bool, Uuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use super::StoreError;
+use super::leases::FinishedAttempt;
+use super::statement::{Bind, statement};
+use crate::attempt_outcome::FailureKind;
+use crate::ids::{EndpointId, TenantId};
+
+/// Notes of each endpoint whether its last attempt here succeeded. Writes only what changes: the first failure, the
+/// first success after it, and a success at most every ten seconds. A lost attempt says nothing about the receiver.
+pub(super) async fn note<'a>(
+    conn: &mut AsyncPgConnection,
+    finished: impl Iterator<Item = &'a FinishedAttempt>,
+) -> Result<(), StoreError> {
+    let mut succeeded: BTreeMap<(TenantId, EndpointId), bool> = BTreeMap::new();
+    for one in finished {
+        let error_kind = one.attempt.error.as_ref().map(|error| error.kind.as_str());
+        if error_kind != Some(FailureKind::Lost.as_str()) {
+            succeeded.insert((one.tenant_id, one.endpoint_id), error_kind.is_none());
+        }
+    }
+    statement(include_str!("sql/note_endpoint_health.sql"))
+        .bind::<Array<Uuid>, _>(
+            succeeded
+                .keys()
+                .map(|(tenant_id, _)| tenant_id.as_uuid())
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<Uuid>, _>(
+            succeeded
+                .keys()
+                .map(|(_, id)| id.as_uuid())
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<Bool>, _>(succeeded.into_values().collect::<Vec<_>>())
+        .execute(conn)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,319 @@
+//! Endpoints. Secrets and custom headers are sealed on their way in and opened on their way out.
+
+mod row;
+
+use diesel::dsl::now;
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
+    insert_into,
+};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+
+use super::schema::{endpoints, tenants};
+use super::tenants::bump_endpoints_version;
+use super::{StoreError, stored};
+use crate::endpoint::{Endpoint, EndpointSettings, EndpointStatus, Subscription, Subscriptions};
+use crate::event_type::EventPattern;
+use crate::ids::{EndpointId, TenantId, UserId};
+use crate::sealing::KeyRing;
+use row::{EndpointRow, SettingsRow};
+
+pub(super) use row::{read_policy, read_status};
+
+/// Makes an endpoint. Every publish call that begins after this has returned sees it.
+///
+/// # Errors
+///
+/// [`StoreError`], with nothing made.
+pub async fn insert(
+    conn: &mut AsyncPgConnection,
+    keys: &KeyRing,
+    tenant_id: TenantId,
+    id: EndpointId,
+    owner: UserId,
+    settings: &EndpointSettings,
+) -> Result<Endpoint, StoreError> {
+    let settings = SettingsRow::seal(keys, tenant_id, id, settings);
+    let row = conn
+        .transaction(async |conn| {
+            bump_endpoints_version(conn, tenant_id).await?;
+            let row = insert_into(endpoints::table)
+                .values((
+                    endpoints::tenant_id.eq(tenant_id.as_uuid()),
+                    endpoints::id.eq(id.as_uuid()),
+                    endpoints::user_id.eq(owner.0),
+                    &settings,
+                ))
+                .returning(EndpointRow::as_returning())
+                .get_result(conn)
+                .await?;
+            Ok::<_, StoreError>(row)
+        })
+        .await?;
+    row.open(keys)
+}
+
+/// Finds an endpoint, a deleted one too.
+///
+/// # Errors
+///
+/// [`StoreError`] when PostgreSQL can't be asked or the row can't be opened.
+pub async fn find(
+    conn: &mut AsyncPgConnection,
+    keys: &KeyRing,
+    tenant_id: TenantId,
+    id: EndpointId,
+) -> Result<Option<Endpoint>, StoreError> {
+    let row = endpoints::table
+        .find((tenant_id.as_uuid(), id.as_uuid()))
+        .select(EndpointRow::as_select())
+        .first(conn)
+        .await
+        .optional()?;
+    row.map(|row: EndpointRow| row.open(keys)).transpose()
+}
+
+/// Lists a tenant's endpoints, newest first, deleted ones left out; by the primary key.
+///
+/// # Errors
+///
+/// [`StoreError`] when PostgreSQL can't be asked or a row can't be opened.
+pub async fn list(
+    conn: &mut AsyncPgConnection,
+    keys: &KeyRing,
+    tenant_id: TenantId,
+    before: Option<EndpointId>,
+    limit: i64,
+) -> Result<Vec<Endpoint>, StoreError> {
+    let mut query = endpoints::table
+        .filter(endpoints::tenant_id.eq(tenant_id.as_uuid()))
+        .filter(endpoints::status.ne(EndpointStatus::Deleted.as_str()))
+        .into_boxed();
+    if let Some(before) = before {
+        query = query.filter(endpoints::id.lt(before.as_uuid()));
+    }
+    let rows: Vec<EndpointRow> = query
+        .order(endpoints::id.desc())
+        .limit(limit)
+        .select(EndpointRow::as_select())
+        .load(conn)
+        .await?;
+    rows.into_iter().map(|row| row.open(keys)).collect()
+}
+
+/// Loads the endpoints with these keys, for the dispatcher.
+///
+/// # Errors
+///
+/// [`StoreError`] when PostgreSQL can't be asked or a row can't be opened.
+pub async fn load(
+    conn: &mut AsyncPgConnection,
+    keys: &KeyRing,
+    ids: &[(TenantId, EndpointId)],
+) -> Result<Vec<(i64, Endpoint)>, StoreError> {
+    let mut loaded = Vec::with_capacity(ids.len());
+    let tenant_ids: Vec<_> = ids
+        .iter()
+        .map(|(tenant_id, _)| tenant_id.as_uuid())
+        .collect();
+    let endpoint_ids: Vec<_> = ids.iter().map(|(_, id)| id.as_uuid()).collect();
+    let rows: Vec<EndpointRow> = endpoints::table
+        .filter(
+            endpoints::tenant_id
+                .eq_any(tenant_ids)
+                .and(endpoints::id.eq_any(endpoint_ids)),
+        )
+        .select(EndpointRow::as_select())
+        .load(conn)
+        .await?;
+    for row in rows {
+        loaded.push((row.version, row.open(keys)?));
+    }
+    Ok(loaded)
+}
+
+/// A change of an endpoint. What is `None` stays.
+#[derive(Clone, Debug)]
+pub struct EndpointChange {
+    /// The settings from now on.
+    pub settings: EndpointSettings,
+    /// The status from now on.
+    pub status: EndpointStatus,
+}
+
+/// What came of a change.
+#[derive(Clone, Debug)]
+pub enum Changed<Refusal> {
+    /// The endpoint as it is now.
+    Done(Box<Endpoint>),
+    /// The tenant has no such endpoint.
+    NotFound,
+    /// `decide` refused, and nothing was changed.
+    Refused(Refusal),
+}
+
+/// Changes an endpoint under its row lock: `decide` is given the endpoint as it stands and says what it becomes.
+///
+/// # Errors
+///
+/// [`StoreError`], with nothing changed.
+pub async fn change<Refusal: Send>(
+    conn: &mut AsyncPgConnection,
+    keys: &KeyRing,
+    tenant_id: TenantId,
+    id: EndpointId,
+    decide: impl FnOnce(&Endpoint) -> Result<EndpointChange, Refusal> + Send,
+) -> Result<Changed<Refusal>, StoreError> {
+    conn.transaction(async move |conn| {
+        let row: Option<EndpointRow> = endpoints::table
+            .find((tenant_id.as_uuid(), id.as_uuid()))
+            .select(EndpointRow::as_select())
+            .for_no_key_update()
+            .first(conn)
+            .await
+            .optional()?;
+        let Some(row) = row else {
+            return Ok(Changed::NotFound);
+        };
+        let endpoint = row.open(keys)?;
+        match decide(&endpoint) {
+            Ok(change) => Ok(Changed::Done(Box::new(
+                write(conn, keys, &endpoint, &change).await?,
+            ))),
+            Err(refusal) => Ok(Changed::Refused(refusal)),
+        }
+    })
+    .await
+}
+
+async fn write(
+    conn: &mut AsyncPgConnection,
+    keys: &KeyRing,
+    endpoint: &Endpoint,
+    change: &EndpointChange,
+) -> Result<Endpoint, StoreError> {
+    let (tenant_id, id) = (endpoint.tenant_id, endpoint.id);
+    let target = endpoints::table.find((tenant_id.as_uuid(), id.as_uuid()));
+    bump_endpoints_version(conn, tenant_id).await?;
+    if change.status != endpoint.status {
+        diesel::update(target)
+            .set((
+                endpoints::status.eq(change.status.as_str()),
+                endpoints::disabled_reason.eq(row::disabled_reason(&change.status)),
+                endpoints::unsettled_since.eq(now),
+            ))
+            .execute(conn)
+            .await?;
+    }
+    let row: EndpointRow = diesel::update(target)
+        .set((
+            &SettingsRow::seal(keys, tenant_id, id, &change.settings),
+            endpoints::version.eq(endpoints::version + 1),
+            endpoints::updated_at.eq(now),
+        ))
+        .returning(EndpointRow::as_returning())
+        .get_result(conn)
+        .await?;
+    row.open(keys)
+}
+
+/// Disables an enabled endpoint because of what it answered. Nothing happens to one that is not enabled.
+///
+/// # Errors
+///
+/// [`StoreError`], with nothing changed.
+pub async fn disable(
+    conn: &mut AsyncPgConnection,
+    tenant_id: TenantId,
+    id: EndpointId,
+    reason: &str,
+) -> Result<(), StoreError> {
+    let disabled = diesel::update(
+        endpoints::table
+            .find((tenant_id.as_uuid(), id.as_uuid()))
+            .filter(endpoints::status.eq(EndpointStatus::Enabled.as_str())),
+    )
+    .set((
+        endpoints::status.eq("disabled"),
+        endpoints::disabled_reason.eq(reason),
+        endpoints::unsettled_since.eq(now),
+        endpoints::updated_at.eq(now),
+    ))
+    .execute(conn)
+    .await?;
+    if disabled > 0 {
+        bump_endpoints_version(conn, tenant_id).await?;
+    }
+    Ok(())
+}
+
+/// Counts a tenant's endpoints, deleted ones left out.
+///
+/// # Errors
+///
+/// [`StoreError`] when PostgreSQL can't be asked.
+pub async fn count(conn: &mut AsyncPgConnection, tenant_id: TenantId) -> Result<i64, StoreError> {
+    Ok(endpoints::table
+        .filter(endpoints::tenant_id.eq(tenant_id.as_uuid()))
+        .filter(endpoints::status.ne(EndpointStatus::Deleted.as_str()))
+        .count()
+        .get_result(conn)
+        .await?)
+}
+
+/// Reads all subscriptions of a tenant and the version they belong to, in one snapshot.
+///
+/// # Errors
+///
+/// [`StoreError`] when PostgreSQL can't be asked or a row can't be read.
+pub async fn list_subscriptions(
+    conn: &mut AsyncPgConnection,
+    tenant_id: TenantId,
+) -> Result<Subscriptions, StoreError> {
+    type Row = (
+        i64,
+        Option<uuid::Uuid>,
+        Option<i64>,
+        Option<Vec<Option<String>>>,
+        Option<String>,
+    );
+    use diesel::{JoinOnDsl, NullableExpressionMethods};
+    let rows: Vec<Row> = tenants::table
+        .left_join(
+            endpoints::table.on(endpoints::tenant_id
+                .eq(tenants::id)
+                .and(endpoints::status.ne(EndpointStatus::Deleted.as_str()))),
+        )
+        .filter(tenants::id.eq(tenant_id.as_uuid()))
+        .select((
+            tenants::endpoints_version,
+            endpoints::id.nullable(),
+            endpoints::user_id.nullable(),
+            endpoints::event_patterns.nullable(),
+            endpoints::status.nullable(),
+        ))
+        .load(conn)
+        .await?;
+    let version = rows.iter().map(|row| row.0).next().unwrap_or(0);
+    let mut list = Vec::with_capacity(rows.len());
+    for (_, id, owner, patterns, status) in rows {
+        if let (Some(id), Some(owner), Some(patterns), Some(status)) = (id, owner, patterns, status)
+        {
+            list.push(Subscription {
+                endpoint_id: EndpointId::from_uuid(id),
+                owner: UserId(owner),
+                event_patterns: read_patterns(patterns)?,
+                is_enabled: status == EndpointStatus::Enabled.as_str(),
+            });
+        }
+    }
+    Ok(Subscriptions { version, list })
+}
+
+fn read_patterns(patterns: Vec<Option<String>>) -> Result<Vec<EventPattern>, StoreError> {
+    patterns
+        .into_iter()
+        .flatten()
+        .map(|pattern| stored("event pattern", EventPattern::parse(&pattern)))
+        .collect()
+}

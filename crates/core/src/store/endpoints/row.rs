@@ -1,0 +1,218 @@
+//! How an endpoint lies in its row.
+
+use std::time::Duration;
+
+use diesel::prelude::{AsChangeset, Insertable, Queryable, Selectable};
+use serde_json::Value;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::super::schema::endpoints;
+use super::super::{StoreError, stored};
+use super::read_patterns;
+use crate::custom_headers::CustomHeaders;
+use crate::endpoint::{Endpoint, EndpointSettings, EndpointStatus};
+use crate::endpoint_url::EndpointUrl;
+use crate::event_type::EventPattern;
+use crate::ids::{EndpointId, TenantId, UserId};
+use crate::retry::{RetryDelays, RetryPolicy, RetrySchedule};
+use crate::sealing::KeyRing;
+use crate::signing::{SignatureScheme, SigningSecret};
+
+/// The columns that the owner decides.
+#[derive(AsChangeset, Insertable)]
+#[diesel(table_name = endpoints, treat_none_as_null = true)]
+pub(super) struct SettingsRow {
+    url: String,
+    description: Option<String>,
+    event_patterns: Vec<String>,
+    timeout_seconds: i32,
+    max_retries: Option<i32>,
+    retry_schedule: Option<Value>,
+    custom_headers_sealed: Vec<u8>,
+    secret_sealed: Vec<u8>,
+    secret_hint: String,
+    signature_scheme: &'static str,
+    signature_header: Option<String>,
+    signature_prefix: Option<String>,
+}
+
+/// The whole row.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = endpoints)]
+pub(super) struct EndpointRow {
+    tenant_id: Uuid,
+    id: Uuid,
+    user_id: i64,
+    url: String,
+    description: Option<String>,
+    event_patterns: Vec<Option<String>>,
+    timeout_seconds: i32,
+    max_retries: Option<i32>,
+    retry_schedule: Option<Value>,
+    custom_headers_sealed: Vec<u8>,
+    secret_sealed: Vec<u8>,
+    signature_scheme: String,
+    signature_header: Option<String>,
+    signature_prefix: Option<String>,
+    pub(super) version: i64,
+    status: String,
+    disabled_reason: Option<String>,
+    failing_since: Option<OffsetDateTime>,
+    last_success_at: Option<OffsetDateTime>,
+    created_at: OffsetDateTime,
+    updated_at: OffsetDateTime,
+}
+
+/// What sealed columns are bound to: a value moved to another row does not open.
+fn seal_context(tenant_id: Uuid, id: Uuid, column: &str) -> Vec<u8> {
+    [
+        tenant_id.as_bytes().as_slice(),
+        id.as_bytes(),
+        column.as_bytes(),
+    ]
+    .concat()
+}
+
+/// The reason column of a status.
+pub(super) fn disabled_reason(status: &EndpointStatus) -> Option<&str> {
+    match status {
+        EndpointStatus::Disabled { reason } => Some(reason),
+        EndpointStatus::Enabled | EndpointStatus::Deleted => None,
+    }
+}
+
+impl SettingsRow {
+    pub(super) fn seal(
+        keys: &KeyRing,
+        tenant_id: TenantId,
+        id: EndpointId,
+        settings: &EndpointSettings,
+    ) -> Self {
+        let seal = |column, plain: &[u8]| {
+            keys.seal(
+                plain,
+                &seal_context(tenant_id.as_uuid(), id.as_uuid(), column),
+            )
+        };
+        let headers: Vec<(&str, &str)> = settings
+            .custom_headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.expose()))
+            .collect();
+        let headers = serde_json::to_vec(&headers).expect("pairs of strings are always JSON");
+        let signature = &settings.signature;
+        Self {
+            url: settings.url.as_str().to_owned(),
+            description: settings.description.clone(),
+            event_patterns: settings
+                .event_patterns
+                .iter()
+                .map(EventPattern::to_string)
+                .collect(),
+            timeout_seconds: i32::try_from(settings.timeout.as_secs()).unwrap_or(i32::MAX),
+            max_retries: settings
+                .retry
+                .explicit_max_retries()
+                .map(|count| i32::try_from(count).unwrap_or(i32::MAX)),
+            retry_schedule: write_schedule(settings.retry.schedule()),
+            custom_headers_sealed: seal("custom_headers", &headers),
+            secret_sealed: seal("secret", settings.secret.expose().as_bytes()),
+            secret_hint: settings.secret.hint(),
+            signature_scheme: signature.as_str(),
+            signature_header: signature.header().map(ToString::to_string),
+            signature_prefix: signature.prefix().map(|prefix| prefix.as_str().to_owned()),
+        }
+    }
+}
+
+impl EndpointRow {
+    pub(super) fn open(self, keys: &KeyRing) -> Result<Endpoint, StoreError> {
+        let open = |column, sealed: &[u8]| {
+            stored(
+                column,
+                keys.open(sealed, &seal_context(self.tenant_id, self.id, column)),
+            )
+        };
+        let headers: Vec<(String, String)> = stored(
+            "custom headers",
+            serde_json::from_slice(&open("custom_headers", &self.custom_headers_sealed)?),
+        )?;
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let secret = stored(
+            "secret",
+            String::from_utf8(open("secret", &self.secret_sealed)?),
+        )?;
+        let signature = SignatureScheme::parse(
+            &self.signature_scheme,
+            self.signature_header.as_deref(),
+            self.signature_prefix.as_deref(),
+        );
+        let signature = stored("signature", signature)?;
+        Ok(Endpoint {
+            tenant_id: TenantId::from_uuid(self.tenant_id),
+            id: EndpointId::from_uuid(self.id),
+            owner: UserId(self.user_id),
+            settings: EndpointSettings {
+                url: stored("url", EndpointUrl::from_stored(&self.url))?,
+                description: self.description,
+                event_patterns: read_patterns(self.event_patterns)?,
+                timeout: Duration::from_secs(u64::try_from(self.timeout_seconds).unwrap_or(0)),
+                retry: read_policy(self.max_retries, self.retry_schedule)?,
+                custom_headers: stored("custom headers", CustomHeaders::parse(headers))?,
+                secret: stored("secret", SigningSecret::parse_for(&signature, &secret))?,
+                signature,
+            },
+            status: read_status(&self.status, self.disabled_reason)?,
+            failing_since: self.failing_since,
+            last_success_at: self.last_success_at,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        })
+    }
+}
+
+/// Reads an endpoint's status back from its two columns.
+pub(in crate::store) fn read_status(
+    status: &str,
+    reason: Option<String>,
+) -> Result<EndpointStatus, StoreError> {
+    match (status, reason) {
+        ("enabled", None) => Ok(EndpointStatus::Enabled),
+        ("disabled", Some(reason)) => Ok(EndpointStatus::Disabled { reason }),
+        ("deleted", None) => Ok(EndpointStatus::Deleted),
+        (other, _) => Err(StoreError::corrupt("endpoint status", other)),
+    }
+}
+
+fn write_schedule(schedule: &RetrySchedule) -> Option<Value> {
+    match schedule {
+        RetrySchedule::Default => None,
+        RetrySchedule::Exponential => Some(Value::from("exponential")),
+        RetrySchedule::Delays(delays) => {
+            Some(delays.as_slice().iter().map(Duration::as_secs).collect())
+        }
+    }
+}
+
+/// Reads a retry policy back from its two columns.
+pub(in crate::store) fn read_policy(
+    max_retries: Option<i32>,
+    schedule: Option<Value>,
+) -> Result<RetryPolicy, StoreError> {
+    let schedule = match schedule {
+        None => RetrySchedule::Default,
+        Some(Value::String(word)) if word == "exponential" => RetrySchedule::Exponential,
+        Some(value) => {
+            let seconds: Vec<u64> = stored("retry schedule", serde_json::from_value(value))?;
+            let delays = seconds.into_iter().map(Duration::from_secs).collect();
+            RetrySchedule::Delays(stored("retry schedule", RetryDelays::new(delays))?)
+        }
+    };
+    let max_retries = max_retries
+        .map(|count| stored("max_retries", u32::try_from(count)))
+        .transpose()?;
+    stored("retry policy", RetryPolicy::new(schedule, max_retries))
+}

@@ -1,0 +1,363 @@
+//! Ending leases: with a result, by giving them back, or because their holder is gone.
+//!
+//! Every write names the lease token. A row whose token is another's, or none, does not change, and its result is
+//! dropped: another dispatcher has the delivery now.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use diesel::sql_types::{self, Array, BigInt, Bool, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use serde_json::Value;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::endpoints::read_policy;
+use super::statement::{Bind, statement};
+use super::{StoreError, attempts, endpoint_health, endpoints, notifications, stored};
+use crate::attempt::{Attempt, AttemptError};
+use crate::attempt_outcome::{AttemptOutcome, FailureKind};
+use crate::ids::{AttemptId, DeliveryId, DispatcherId, EndpointId, LeaseToken, TenantId};
+use crate::retry::{Decision, FailReason, Jitter, RetryPolicy};
+
+/// An attempt that has ended, and what follows from it.
+#[derive(Clone, Debug)]
+pub struct FinishedAttempt {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// The delivery.
+    pub delivery_id: DeliveryId,
+    /// Its endpoint.
+    pub endpoint_id: EndpointId,
+    /// The lease under which the attempt was made.
+    pub lease_token: LeaseToken,
+    /// Whether somebody waits for it.
+    pub is_express: bool,
+    /// What happened.
+    pub attempt: Attempt,
+    /// What follows.
+    pub decision: Decision,
+}
+
+impl FinishedAttempt {
+    fn status(&self) -> &'static str {
+        match self.decision {
+            Decision::Delivered => "delivered",
+            Decision::Retry { .. } => "retrying",
+            Decision::Failed { .. } => "failed",
+        }
+    }
+
+    /// Time until the next attempt, or `None` when there is none.
+    fn retry_after(&self) -> Option<Duration> {
+        match self.decision {
+            Decision::Retry { after } => Some(after),
+            Decision::Delivered | Decision::Failed { .. } => None,
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        matches!(
+            self.decision,
+            Decision::Failed {
+                reason: FailReason::Gone
+            }
+        )
+    }
+
+    /// What the delivery shows: the last attempt's error, and why there is no further one.
+    fn error_message(&self) -> Option<String> {
+        let error = self.attempt.error.as_ref()?;
+        Some(match self.decision {
+            Decision::Delivered | Decision::Retry { .. } => error.message.clone(),
+            Decision::Failed { reason } => match reason {
+                FailReason::AttemptsUsedUp => {
+                    format!(
+                        "Gave up after {} attempts; the last one: {}",
+                        self.attempt.number, error.message
+                    )
+                }
+                FailReason::Gone => {
+                    "The receiver answered 410 Gone; its endpoint was disabled".to_owned()
+                }
+                FailReason::PayloadExpired => error.message.clone(),
+            },
+        })
+    }
+}
+
+#[derive(diesel::QueryableByName)]
+struct HeldRow {
+    #[diesel(sql_type = sql_types::Uuid)]
+    lease_token: Uuid,
+}
+
+/// Records attempts together with the states that follow from them, in one transaction: all or nothing. Returns how
+/// many were recorded; the others came too late, their leases being another's, and changed nothing.
+///
+/// # Errors
+///
+/// [`StoreError`]. [`StoreError::Unavailable`] leaves open whether the commit happened; calling again is safe, since
+/// what was recorded is no longer leased.
+pub async fn finish(
+    conn: &mut AsyncPgConnection,
+    dispatcher_id: DispatcherId,
+    finished: &[FinishedAttempt],
+) -> Result<usize, StoreError> {
+    conn.transaction(async |conn| finish_in_transaction(conn, dispatcher_id, finished).await)
+        .await
+}
+
+async fn finish_in_transaction(
+    conn: &mut AsyncPgConnection,
+    dispatcher_id: DispatcherId,
+    finished: &[FinishedAttempt],
+) -> Result<usize, StoreError> {
+    let next_attempts: Vec<AttemptId> = finished.iter().map(|_| AttemptId::new()).collect();
+    let held = end_leases(conn, finished, &next_attempts).await?;
+    let held: Vec<(&FinishedAttempt, AttemptId)> = finished
+        .iter()
+        .zip(next_attempts)
+        .filter(|(one, _)| held.contains(&one.lease_token))
+        .collect();
+    if held.is_empty() {
+        return Ok(0);
+    }
+    let ended: Vec<_> = held
+        .iter()
+        .map(|(one, _)| (one.tenant_id, one.delivery_id, &one.attempt))
+        .collect();
+    attempts::insert(conn, dispatcher_id, &ended).await?;
+    change_deliveries(conn, &held).await?;
+    endpoint_health::note(conn, held.iter().map(|(one, _)| *one)).await?;
+    disable_gone(conn, &held).await?;
+    let awaited: Vec<String> = held
+        .iter()
+        .filter(|(one, _)| one.is_express)
+        .map(|(one, _)| one.attempt.id.to_string())
+        .collect();
+    if !awaited.is_empty() {
+        statement("SELECT pg_notify($1, id) FROM unnest($2::text[]) AS id")
+            .bind::<Text, _>(notifications::RECORDED)
+            .bind::<Array<Text>, _>(awaited)
+            .execute(conn)
+            .await?;
+    }
+    Ok(held.len())
+}
+
+/// Deletes or reschedules the queue rows whose leases are still ours, and says which those were.
+async fn end_leases(
+    conn: &mut AsyncPgConnection,
+    finished: &[FinishedAttempt],
+    next_attempts: &[AttemptId],
+) -> Result<HashSet<LeaseToken>, StoreError> {
+    let delays: Vec<Option<i64>> = finished
+        .iter()
+        .map(|one| {
+            one.retry_after()
+                .map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX))
+        })
+        .collect();
+    let rows: Vec<HeldRow> = statement(include_str!("sql/end_leases.sql"))
+        .bind::<Array<sql_types::Uuid>, _>(
+            finished
+                .iter()
+                .map(|one| one.tenant_id.as_uuid())
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<sql_types::Uuid>, _>(
+            finished
+                .iter()
+                .map(|one| one.delivery_id.as_uuid())
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<sql_types::Uuid>, _>(
+            finished
+                .iter()
+                .map(|one| one.lease_token.0)
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<Nullable<BigInt>>, _>(delays)
+        .bind::<Array<sql_types::Uuid>, _>(
+            next_attempts
+                .iter()
+                .map(|id| id.as_uuid())
+                .collect::<Vec<_>>(),
+        )
+        .load(conn)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| LeaseToken(row.lease_token))
+        .collect())
+}
+
+async fn change_deliveries(
+    conn: &mut AsyncPgConnection,
+    held: &[(&FinishedAttempt, AttemptId)],
+) -> Result<(), StoreError> {
+    fn column<T>(
+        held: &[(&FinishedAttempt, AttemptId)],
+        value: impl Fn(&FinishedAttempt) -> T,
+    ) -> Vec<T> {
+        held.iter().map(|(one, _)| value(one)).collect()
+    }
+    statement(include_str!("sql/change_deliveries.sql"))
+        .bind::<Array<sql_types::Uuid>, _>(column(held, |one| one.tenant_id.as_uuid()))
+        .bind::<Array<sql_types::Uuid>, _>(column(held, |one| one.delivery_id.as_uuid()))
+        .bind::<Array<Text>, _>(column(held, FinishedAttempt::status))
+        .bind::<Array<Integer>, _>(column(held, |one| {
+            i32::try_from(one.attempt.number).unwrap_or(i32::MAX)
+        }))
+        .bind::<Array<sql_types::Uuid>, _>(
+            held.iter()
+                .map(|(_, next)| next.as_uuid())
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<Timestamptz>, _>(column(held, |one| one.attempt.started_at))
+        .bind::<Array<Nullable<BigInt>>, _>(column(held, |one| {
+            one.retry_after()
+                .map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX))
+        }))
+        .bind::<Array<Nullable<Integer>>, _>(column(held, |one| {
+            one.attempt
+                .response
+                .as_ref()
+                .map(|response| i32::from(response.status))
+        }))
+        .bind::<Array<Nullable<Text>>, _>(column(held, FinishedAttempt::error_message))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Disables the endpoints that answered 410, in the order of their keys.
+async fn disable_gone(
+    conn: &mut AsyncPgConnection,
+    held: &[(&FinishedAttempt, AttemptId)],
+) -> Result<(), StoreError> {
+    let mut gone: Vec<(TenantId, EndpointId)> = held
+        .iter()
+        .filter(|(one, _)| one.is_gone())
+        .map(|(one, _)| (one.tenant_id, one.endpoint_id))
+        .collect();
+    gone.sort_unstable();
+    gone.dedup();
+    for (tenant_id, endpoint_id) in gone {
+        endpoints::disable(
+            conn,
+            tenant_id,
+            endpoint_id,
+            "The receiver answered 410 Gone",
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+#[derive(diesel::QueryableByName)]
+struct ExpiredRow {
+    #[diesel(sql_type = sql_types::Uuid)]
+    tenant_id: Uuid,
+    #[diesel(sql_type = sql_types::Uuid)]
+    delivery_id: Uuid,
+    #[diesel(sql_type = sql_types::Uuid)]
+    endpoint_id: Uuid,
+    #[diesel(sql_type = sql_types::Uuid)]
+    attempt_id: Uuid,
+    #[diesel(sql_type = Integer)]
+    attempt_number: i32,
+    #[diesel(sql_type = Bool)]
+    express: bool,
+    #[diesel(sql_type = sql_types::Uuid)]
+    lease_token: Uuid,
+    #[diesel(sql_type = sql_types::Uuid)]
+    leased_by: Uuid,
+    #[diesel(sql_type = Timestamptz)]
+    leased_at: OffsetDateTime,
+    #[diesel(sql_type = Nullable<Integer>)]
+    max_retries: Option<i32>,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    retry_schedule: Option<Value>,
+}
+
+/// Takes over deliveries whose lease has expired, at most `max_rows`: the attempt that nobody finished is closed as
+/// `lost`, counts, and is followed by another at once, or by none when attempts are used up. Returns their number.
+///
+/// Index: `delivery_queue_waiting_idx`.
+///
+/// # Errors
+///
+/// [`StoreError`], with nothing changed.
+pub async fn take_over_expired(
+    conn: &mut AsyncPgConnection,
+    max_rows: i32,
+) -> Result<usize, StoreError> {
+    conn.transaction(async |conn| {
+        let rows: Vec<ExpiredRow> = statement(include_str!("sql/lock_expired.sql"))
+            .bind::<Integer, _>(max_rows)
+            .load(conn)
+            .await?;
+        let mut by_holder: std::collections::BTreeMap<Uuid, Vec<FinishedAttempt>> =
+            std::collections::BTreeMap::new();
+        for row in rows {
+            by_holder
+                .entry(row.leased_by)
+                .or_default()
+                .push(close_as_lost(row)?);
+        }
+        let mut count = 0;
+        for (holder, lost) in by_holder {
+            count += finish_in_transaction(conn, DispatcherId::from_uuid(holder), &lost).await?;
+        }
+        Ok(count)
+    })
+    .await
+}
+
+fn close_as_lost(row: ExpiredRow) -> Result<FinishedAttempt, StoreError> {
+    let policy: RetryPolicy = read_policy(row.max_retries, row.retry_schedule)?;
+    let number = stored("attempt number", u32::try_from(row.attempt_number))?;
+    let outcome = AttemptOutcome::Failed(FailureKind::Lost);
+    Ok(FinishedAttempt {
+        tenant_id: TenantId::from_uuid(row.tenant_id),
+        delivery_id: DeliveryId::from_uuid(row.delivery_id),
+        endpoint_id: EndpointId::from_uuid(row.endpoint_id),
+        lease_token: LeaseToken(row.lease_token),
+        is_express: row.express,
+        attempt: Attempt {
+            id: AttemptId::from_uuid(row.attempt_id),
+            number,
+            started_at: row.leased_at,
+            duration: None,
+            request_headers: Vec::new(),
+            response: None,
+            error: Some(AttemptError {
+                kind: FailureKind::Lost.as_str().to_owned(),
+                message: "The dispatcher stopped before the attempt was recorded; the receiver may have got it".to_owned(),
+            }),
+            remote_ip: None,
+        },
+        decision: policy.decide(number, &outcome, Jitter::NONE),
+    })
+}
+
+/// Gives back all leases of a dispatcher that stops, without costing the deliveries an attempt. Returns their number.
+///
+/// # Errors
+///
+/// [`StoreError`]; the leases then end by themselves.
+pub async fn release_all(
+    conn: &mut AsyncPgConnection,
+    dispatcher_id: DispatcherId,
+) -> Result<usize, StoreError> {
+    Ok(statement(
+        "UPDATE delivery_queue
+         SET due_at = NULL, lease_token = NULL, leased_by = NULL, leased_at = NULL
+         WHERE due_at < now() + interval '2 minutes' AND leased_by = $1",
+    )
+    .bind::<sql_types::Uuid, _>(dispatcher_id.as_uuid())
+    .execute(conn)
+    .await?)
+}

@@ -1,0 +1,86 @@
+//! NOTIFY and LISTEN: hints that something is worth looking at. Everything also works, slower, when they are lost.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use diesel::sql_types::Text;
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use futures_util::StreamExt;
+use tracing::warn;
+
+use super::StoreError;
+use super::statement::{Bind, statement};
+
+/// Somewhere a delivery became ready.
+pub const READY: &str = "reprise_ready";
+/// Somewhere an express delivery became ready: somebody is waiting.
+pub const EXPRESS: &str = "reprise_express";
+/// An express attempt was recorded; the payload is its attempt id.
+pub const RECORDED: &str = "reprise_recorded";
+
+/// Between attempts to connect again.
+const RECONNECT_DELAY: Duration = Duration::from_millis(500);
+
+/// What a listener hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notification {
+    /// The connection was made, or made again: anything may have been missed, so look at everything.
+    Connected,
+    /// A notification on one of the channels.
+    Heard {
+        /// [`READY`], [`EXPRESS`] or [`RECORDED`].
+        channel: String,
+        /// What the sender added.
+        payload: String,
+    },
+}
+
+/// Tells every dispatcher that something is ready.
+///
+/// # Errors
+///
+/// [`StoreError`]; the dispatchers will find it by polling all the same.
+pub async fn notify_ready(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
+    statement("SELECT pg_notify($1, '')")
+        .bind::<Text, _>(READY)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Listens on `channels` for ever, on a connection of its own, and reconnects when that is lost.
+///
+/// Cancel safety: dropping the future closes the connection; nothing else is held.
+pub async fn listen(database_url: &str, channels: &[&str], mut hear: impl FnMut(Notification)) {
+    loop {
+        if let Err(error) = listen_once(database_url, channels, &mut hear).await {
+            warn!(%error, "Lost the connection for notifications, polling until it is back");
+        }
+        tokio::time::sleep(RECONNECT_DELAY).await;
+    }
+}
+
+async fn listen_once(
+    database_url: &str,
+    channels: &[&str],
+    hear: &mut impl FnMut(Notification),
+) -> Result<(), StoreError> {
+    let mut conn = AsyncPgConnection::establish(database_url)
+        .await
+        .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    for channel in channels {
+        conn.batch_execute(&format!("LISTEN {channel}")).await?;
+    }
+    hear(Notification::Connected);
+    let mut notifications = pin!(conn.notifications_stream());
+    while let Some(notification) = notifications.next().await {
+        let notification = notification?;
+        hear(Notification::Heard {
+            channel: notification.channel,
+            payload: notification.payload,
+        });
+    }
+    Err(StoreError::Unavailable(
+        "PostgreSQL closed the connection".to_owned(),
+    ))
+}

@@ -1,0 +1,67 @@
+//! The pool of connections to PostgreSQL.
+
+use std::time::Duration;
+
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::bb8::{Pool, RunError};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, PoolError, PoolableConnection, RecyclingMethod,
+};
+use futures_util::FutureExt;
+
+use super::StoreError;
+
+/// How long a caller waits for a connection. Longer, and a client hangs while PostgreSQL is away; shorter, and a short
+/// burst is refused.
+const CHECKOUT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A connection that goes back to the pool when dropped.
+pub type PooledConnection<'a> =
+    diesel_async::pooled_connection::bb8::PooledConnection<'a, AsyncPgConnection>;
+
+/// PostgreSQL, through a pool that connects when it is first used and again whenever it must.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool<AsyncPgConnection>,
+}
+
+impl Database {
+    /// A pool of at most `max_connections`; connects to nothing yet, so that a program can start before PostgreSQL has.
+    #[must_use]
+    pub fn new(url: &str, max_connections: u32) -> Self {
+        let mut config = ManagerConfig::<AsyncPgConnection>::default();
+        // Asking the client whether its socket is open costs nothing; the default, a query, costs a round trip.
+        config.recycling_method = RecyclingMethod::CustomFunction(Box::new(|connection| {
+            let broken = connection.is_broken();
+            async move {
+                if broken {
+                    Err(diesel::result::Error::BrokenTransactionManager)
+                } else {
+                    Ok(())
+                }
+            }
+            .boxed()
+        }));
+        let manager = AsyncDieselConnectionManager::new_with_config(url, config);
+        let pool = Pool::builder()
+            .max_size(max_connections)
+            .connection_timeout(CHECKOUT_TIMEOUT)
+            .build_unchecked(manager);
+        Self { pool }
+    }
+
+    /// A connection, waiting at most three seconds for one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] when there is none by then.
+    pub async fn connection(&self) -> Result<PooledConnection<'_>, StoreError> {
+        self.pool.get().await.map_err(|error| match error {
+            RunError::User(PoolError::ConnectionError(error)) => {
+                StoreError::Unavailable(error.to_string())
+            }
+            RunError::User(PoolError::QueryError(error)) => error.into(),
+            RunError::TimedOut => StoreError::Unavailable("no connection within 3 s".to_owned()),
+        })
+    }
+}

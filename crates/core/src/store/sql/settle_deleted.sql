@@ -1,0 +1,29 @@
+-- $1 tenant, $2 endpoint, $3 rows at most of each kind. One select per partial index.
+WITH ready AS MATERIALIZED (
+    SELECT tenant_id, delivery_id FROM delivery_queue
+    WHERE due_at IS NULL AND NOT express AND tenant_id = $1 AND endpoint_id = $2
+    LIMIT $3 FOR UPDATE SKIP LOCKED
+),
+express AS MATERIALIZED (
+    SELECT tenant_id, delivery_id FROM delivery_queue
+    WHERE due_at IS NULL AND express AND tenant_id = $1 AND endpoint_id = $2
+    LIMIT $3 FOR UPDATE SKIP LOCKED
+),
+kept AS MATERIALIZED (
+    SELECT tenant_id, delivery_id FROM delivery_queue
+    WHERE due_at IS NOT NULL AND lease_token IS NULL AND tenant_id = $1 AND endpoint_id = $2
+    LIMIT $3 FOR UPDATE SKIP LOCKED
+),
+ended AS (
+    DELETE FROM delivery_queue q
+    USING (SELECT * FROM ready UNION ALL SELECT * FROM express UNION ALL SELECT * FROM kept) found
+    WHERE q.tenant_id = found.tenant_id AND q.delivery_id = found.delivery_id
+    RETURNING q.tenant_id, q.delivery_id
+),
+canceled AS (
+    UPDATE deliveries
+    SET status = 'canceled', next_retry_at = NULL, updated_at = now(), error_message = 'The endpoint was deleted'
+    FROM ended
+    WHERE deliveries.tenant_id = ended.tenant_id AND deliveries.id = ended.delivery_id
+)
+SELECT count(*) AS moved FROM ended

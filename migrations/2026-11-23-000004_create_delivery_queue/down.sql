@@ -1,0 +1,2 @@
+DROP TABLE delivery_queue;
+DROP TABLE dispatchers;
