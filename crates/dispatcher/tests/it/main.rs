@@ -1,5 +1,13 @@
 //! The dispatcher as a program: real PostgreSQL, real receivers, real signals.
-#![expect(unused_crate_dependencies, reason = "the dependencies are the program's")]
+#![expect(
+    unused_crate_dependencies,
+    reason = "the dependencies are the program's"
+)]
 
+mod crash;
+mod fairness;
+mod hostile;
 mod life;
+mod outage;
+mod program;
 mod world;
