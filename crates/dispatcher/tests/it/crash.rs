@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use reprise_core::delivery::DeliveryStatus;
+use reprise_core::delivery::{Delivery, DeliveryStatus};
 use reprise_core::ids::DispatcherId;
 use reprise_core::store::delivery_queue::{self, ClaimPosition, ClaimRequest, InFlight};
 use reprise_core::store::dispatchers;
@@ -101,10 +101,12 @@ async fn frozen_dispatcher_cannot_overwrite_what_its_heir_has_recorded() {
     let database = TestDatabase::create().await;
     let world = World::create(database.url()).await;
     let receiver = Receiver::start().await;
-    let late = Answer::status(500).delay(Duration::from_secs(2));
-    receiver.answer(vec![late, Answer::status(200)]);
+    // The late answer is a success, the heir's a failure: the delivery is still in the queue when the late one comes.
+    let late = Answer::status(200).delay(Duration::from_secs(2));
+    receiver.answer(vec![late, Answer::status(500)]);
     let mut wanted = settings(&receiver.url("/"));
-    wanted.retry = retries(&[Duration::from_secs(3_600)]);
+    let hour = Duration::from_hours(1);
+    wanted.retry = retries(&[hour, hour]);
     let endpoint = world.endpoint(&wanted).await;
     let frozen = Dispatcher::start(database.url()).await;
     world.publish(b"{}").await;
@@ -112,9 +114,10 @@ async fn frozen_dispatcher_cannot_overwrite_what_its_heir_has_recorded() {
     frozen.process.stop();
 
     let _heir = Dispatcher::start(database.url()).await;
-    let delivered = world
-        .wait_for_status(endpoint, DeliveryStatus::Delivered)
-        .await;
+    let is_retrying = |delivery: &Delivery| {
+        delivery.status == DeliveryStatus::Retrying && delivery.attempt_count == 2
+    };
+    let recorded = world.wait_for(endpoint, is_retrying).await;
     frozen.process.cont();
     let fenced = poll_until(PATIENCE, async || {
         let metrics = frozen.admin().get("/metrics").await.text();
@@ -124,11 +127,12 @@ async fn frozen_dispatcher_cannot_overwrite_what_its_heir_has_recorded() {
     });
     fenced.await.expect("the late result was dropped");
     let after = world.delivery(endpoint).await;
-    assert_eq!(after.status, DeliveryStatus::Delivered);
-    assert_eq!(after.updated_at, delivered.updated_at);
+    assert_eq!(after.status, DeliveryStatus::Retrying);
+    assert_eq!(after.updated_at, recorded.updated_at);
+    let kinds = world.error_kinds(after.id).await;
     assert_eq!(
-        world.error_kinds(after.id).await,
-        [Some("lost".to_owned()), None]
+        kinds,
+        ["lost", "http_status"].map(|kind| Some(kind.to_owned()))
     );
 }
 

@@ -66,6 +66,10 @@ async fn result_that_waits_through_an_outage_is_recorded_and_nothing_is_sent_twi
     receiver.wait_for(1, PATIENCE).await;
     let noticed = |line: &str| line.contains("waiting until it is back").then_some(());
     dispatcher.process.wait_for_line(noticed, PATIENCE).await;
+    // Each answer says that a connection could not be had for three seconds; after two, the recorder has failed too.
+    for _ in 0..2 {
+        let _ = dispatcher.admin().get("/readyz").await.expect_status(503);
+    }
     cluster.restart();
 
     let world = World::reopen(cluster.url(), &world);
