@@ -1,1 +1,18 @@
-//! x
+//! What the integration tests and the demo stand on: databases, receivers, processes and fixtures.
+//!
+//! Nothing here is shipped. A test takes a [`database::TestDatabase`] of its own, starts the real
+//! programs on it ([`fixture`]), lets them send to a [`receiver::Receiver`] that does what its
+//! script says, and looks at what arrived. Everything cleans up after itself when dropped, also
+//! while a test panics.
+
+pub mod cluster;
+pub mod database;
+pub mod fixture;
+pub mod http;
+pub mod polling;
+pub mod process;
+pub mod receiver;
+pub mod verify;
+
+mod repository;
+mod side_runtime;
