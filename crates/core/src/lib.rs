@@ -16,5 +16,6 @@ pub mod retry_after;
 pub mod scope;
 pub mod sealing;
 pub mod secret;
+pub mod settings;
 pub mod signing;
 pub mod store;

@@ -25,9 +25,10 @@ mod statement;
 pub mod tenants;
 pub mod users;
 
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::result::DatabaseErrorKind;
 use thiserror::Error;
 
+pub use diesel::result::Error as DieselError;
 pub use diesel_async::AsyncPgConnection;
 pub use migrations::migrate;
 pub use pool::{Database, PooledConnection};

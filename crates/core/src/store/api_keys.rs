@@ -124,16 +124,18 @@ pub async fn find_by_prefix(
         .first::<Row>(conn)
         .await
         .optional()?;
-    row.map(|(tenant_id, id, user_id, key_hash, scopes, user_scopes, is_use_unnoted)| {
-        Ok(ApiKey {
-            tenant_id: TenantId::from_uuid(tenant_id),
-            id: ApiKeyId::from_uuid(id),
-            user_id: UserId(user_id),
-            key_hash,
-            scopes: read_scopes(scopes)?.intersection(&read_scopes(user_scopes)?),
-            is_use_unnoted,
-        })
-    })
+    row.map(
+        |(tenant_id, id, user_id, key_hash, scopes, user_scopes, is_use_unnoted)| {
+            Ok(ApiKey {
+                tenant_id: TenantId::from_uuid(tenant_id),
+                id: ApiKeyId::from_uuid(id),
+                user_id: UserId(user_id),
+                key_hash,
+                scopes: read_scopes(scopes)?.intersection(&read_scopes(user_scopes)?),
+                is_use_unnoted,
+            })
+        },
+    )
     .transpose()
 }
 

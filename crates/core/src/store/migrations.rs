@@ -10,7 +10,7 @@ use super::{StoreError, partitions};
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
 
 /// Names the lock under which one process at a time migrates. Any number would do; it must never change.
-const LOCK: i64 = 0x7265_7072_6973_65;
+const LOCK: i64 = 0x0072_6570_7269_7365;
 
 /// The schema could not be brought up to date.
 #[derive(Debug, Error)]
