@@ -149,7 +149,11 @@ mod tests {
         assert_eq!(read(TenantId::new(), "deliveries", &cursor), None);
         assert_eq!(read(tenant, "endpoints", &cursor), None);
         assert_eq!(
-            read(tenant, "deliveries", &format!("A{}", &cursor[1..])),
+            read(
+                tenant,
+                "deliveries",
+                &cursor.chars().rev().collect::<String>()
+            ),
             None
         );
         assert_eq!(read(tenant, "deliveries", ""), None);
