@@ -64,6 +64,9 @@ pub struct ServeArgs {
     /// Whether endpoints may have http:// URLs.
     #[arg(long, env = "REPRISE_ALLOW_HTTP", default_value = "false")]
     allow_http: String,
+    /// Requests a second that one API key may make. Only 0, which is off, is supported yet.
+    #[arg(long, env = "REPRISE_RATE_LIMIT_PER_KEY", default_value = "0")]
+    rate_limit_per_key: String,
     /// Connections to PostgreSQL at most.
     #[arg(long, env = "REPRISE_DATABASE_CONNECTIONS", default_value = "16")]
     database_connections: String,
@@ -110,6 +113,12 @@ impl ServeArgs {
             &self.database_connections,
             |text| parse_number(text, 2..=1_000_u32),
         );
+        if self.rate_limit_per_key.trim() != "0" {
+            problems.add(
+                "REPRISE_RATE_LIMIT_PER_KEY",
+                "must be 0: rate limits are not built yet",
+            );
+        }
         problems.finish()?;
         let config = (|| {
             Some(ServeConfig {

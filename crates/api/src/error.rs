@@ -70,6 +70,7 @@ pub struct ErrorBody {
 #[schema(title = "HTTPValidationError", as = HTTPValidationError)]
 pub struct ValidationBody {
     /// Every fault, not only the first.
+    #[schema(required = false)]
     pub detail: Vec<Fault>,
 }
 

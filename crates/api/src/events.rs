@@ -17,7 +17,6 @@ use crate::error::ApiError;
 use crate::faults::{Faults, Fields};
 use crate::idempotency::{self, KeyedWork};
 use crate::state::AppState;
-use crate::subscriptions::SubscriptionCache;
 use crate::timestamp::Timestamp;
 
 /// An event to publish.
@@ -40,6 +39,7 @@ pub struct EventResponse {
     id: String,
     event_type: String,
     event_group: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     /// The number of deliveries made for it.
     deliveries: usize,
@@ -66,7 +66,7 @@ pub async fn publish(
     let answer = state
         .with_connection(async |conn| {
             let publication = Publication {
-                subscriptions: &state.subscriptions,
+                state: &state,
                 caller: &caller,
                 event: &event,
             };
@@ -81,7 +81,7 @@ pub async fn publish(
 
 /// An event on its way into the store.
 struct Publication<'a> {
-    subscriptions: &'a SubscriptionCache,
+    state: &'a AppState,
     caller: &'a Caller,
     event: &'a NewEvent,
 }
@@ -89,11 +89,15 @@ struct Publication<'a> {
 impl KeyedWork for Publication<'_> {
     async fn run(self, conn: &mut AsyncPgConnection) -> Result<Vec<u8>, ApiError> {
         let Self {
-            subscriptions,
+            state,
             caller,
             event,
         } = self;
-        let (created_at, deliveries) = subscriptions.publish(conn, caller.tenant_id, event).await?;
+        let (created_at, deliveries) = state
+            .subscriptions
+            .publish(conn, caller.tenant_id, event)
+            .await?;
+        state.metrics.note_event(deliveries);
         idempotency::answer(&EventResponse {
             id: event.id.to_string(),
             event_type: event.event_type.to_string(),

@@ -12,13 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{AnyOfBuilder, Array, ArrayBuilder, Object, ObjectBuilder, Type};
 
 pub use body::Fields;
 pub use field::Field;
 pub use query::Query;
 
 /// One step of the way to a value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Step {
     /// `body`, `query`, or a field's name.
@@ -32,12 +33,41 @@ pub enum Step {
 #[schema(title = "ValidationError", as = ValidationError)]
 pub struct Fault {
     /// Where it is.
+    #[schema(schema_with = location_schema)]
     pub loc: Vec<Step>,
     /// What is wrong, for people.
+    #[schema(schema_with = message_schema)]
     pub msg: String,
     /// What is wrong, for programs.
     #[serde(rename = "type")]
+    #[schema(schema_with = kind_schema)]
     pub kind: String,
+}
+
+/// A's schema of a `loc`.
+fn location_schema() -> Array {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    let number = ObjectBuilder::new().schema_type(Type::Integer);
+    ArrayBuilder::new()
+        .title(Some("Location"))
+        .items(AnyOfBuilder::new().item(text).item(number))
+        .build()
+}
+
+/// A's schema of a `msg`.
+fn message_schema() -> Object {
+    ObjectBuilder::new()
+        .title(Some("Message"))
+        .schema_type(Type::String)
+        .build()
+}
+
+/// A's schema of a `type`.
+fn kind_schema() -> Object {
+    ObjectBuilder::new()
+        .title(Some("Error Type"))
+        .schema_type(Type::String)
+        .build()
 }
 
 /// The faults of one request, noted by everybody who reads a part of it.

@@ -33,12 +33,15 @@ pub struct HookRequestResponse {
     /// The event's type.
     event: String,
     /// When that attempt was queued.
+    #[schema(value_type = String, format = DateTime)]
     enqueued_at: MillisecondTimestamp,
     /// Whether somebody asked for it again.
     redelivery: bool,
     /// The hook.
     hook_id: String,
+    #[schema(value_type = String, format = DateTime)]
     created_at: MillisecondTimestamp,
+    #[schema(value_type = String, format = DateTime)]
     updated_at: MillisecondTimestamp,
     /// The receiver's answer to that attempt; null while there is none.
     response_status: Option<u16>,

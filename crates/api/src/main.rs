@@ -14,12 +14,13 @@ mod faults;
 mod health;
 mod hooks;
 mod idempotency;
+mod instrumentation;
+mod metrics;
 mod openapi;
 mod pagination;
 mod path_id;
 mod prefer;
 mod replays;
-mod request_id;
 mod routes;
 mod server;
 mod state;
@@ -74,7 +75,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
                 .block_on(accounts::run_api_key(&database.read()?, command))?
                 .to_string(),
         ),
-        Some(Command::Openapi) => print(&openapi::document().to_pretty_json()?),
+        Some(Command::Openapi) => print(&serde_json::to_string_pretty(&openapi::document()?)?),
     }
 }
 

@@ -6,7 +6,7 @@ use actix_web::web::{self, PathConfig, ServiceConfig};
 
 use crate::auth::login;
 use crate::error::ApiError;
-use crate::{deliveries, endpoints, events, health, hooks, openapi, replays};
+use crate::{deliveries, endpoints, events, health, hooks, metrics, openapi, replays};
 use known_path::path;
 
 /// Adds every route to the application.
@@ -15,6 +15,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .app_data(PathConfig::default().error_handler(|_, _| ApiError::UnknownPath.into()))
         .service(path("/healthz").get(health::live))
         .service(path("/readyz").get(health::ready))
+        .service(path("/metrics").get(metrics::show))
         .service(path("/openapi.json").get(openapi::json))
         .service(web::redirect("/docs", "/docs/"))
         .service(openapi::docs())

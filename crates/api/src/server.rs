@@ -17,11 +17,12 @@ use crate::attempt_waiters::AttemptWaiters;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::config::ServeConfig;
+use crate::metrics::Metrics;
 use crate::pagination::Cursors;
 use crate::state::AppState;
 use crate::subscriptions::SubscriptionCache;
 use crate::wake_up::WakeUp;
-use crate::{request_id, routes};
+use crate::{instrumentation, routes};
 
 /// How often partitions are looked after; they are made two weeks ahead.
 const PARTITIONS_INTERVAL: Duration = Duration::from_hours(1);
@@ -43,7 +44,7 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         App::new()
             .app_data(app_state.clone())
             .configure(routes::configure)
-            .wrap(from_fn(request_id::tag))
+            .wrap(from_fn(instrumentation::observe))
     })
     .shutdown_timeout(SHUTDOWN_SECONDS)
     .bind(config.listen)
@@ -69,6 +70,7 @@ fn build_state(config: &ServeConfig) -> anyhow::Result<AppState> {
         passwords: Passwords::new()?,
         cursors: Cursors::new(config.keys.clone()),
         subscriptions: SubscriptionCache::default(),
+        metrics: Metrics::default(),
         wake_up: Arc::new(WakeUp::default()),
         attempt_waiters: Arc::new(AttemptWaiters::default()),
     })

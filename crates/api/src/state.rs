@@ -12,6 +12,7 @@ use crate::attempt_waiters::AttemptWaiters;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::error::ApiError;
+use crate::metrics::Metrics;
 use crate::pagination::Cursors;
 use crate::subscriptions::SubscriptionCache;
 use crate::wake_up::WakeUp;
@@ -38,6 +39,8 @@ pub struct AppState {
     pub subscriptions: SubscriptionCache,
     /// Tells the dispatchers of ready deliveries.
     pub wake_up: Arc<WakeUp>,
+    /// What is counted.
+    pub metrics: Metrics,
     /// Calls that wait for an attempt.
     pub attempt_waiters: Arc<AttemptWaiters>,
 }

@@ -4,9 +4,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
 
 const MICROSECONDS: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
@@ -33,13 +30,6 @@ fn write<S: Serializer>(
     serializer.serialize_str(&text)
 }
 
-fn schema() -> RefOr<Schema> {
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-        .into()
-}
-
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         write(self.0, MICROSECONDS, serializer)
@@ -57,22 +47,6 @@ impl<'de> Deserialize<'de> for MillisecondTimestamp {
         time::serde::rfc3339::deserialize(deserializer).map(Self)
     }
 }
-
-impl PartialSchema for Timestamp {
-    fn schema() -> RefOr<Schema> {
-        schema()
-    }
-}
-
-impl ToSchema for Timestamp {}
-
-impl PartialSchema for MillisecondTimestamp {
-    fn schema() -> RefOr<Schema> {
-        schema()
-    }
-}
-
-impl ToSchema for MillisecondTimestamp {}
 
 #[cfg(test)]
 mod tests {

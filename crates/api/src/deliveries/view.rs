@@ -21,14 +21,20 @@ pub struct WebhookDeliveryResponse {
     event_group: Option<String>,
     status: &'static str,
     scheduled_attempt: u32,
+    #[schema(required = false)]
     attempt_count: u32,
+    #[schema(value_type = Option<String>, format = DateTime)]
     next_retry_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     last_attempt_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     delivered_at: Option<Timestamp>,
     final_http_status: Option<u16>,
     error_message: Option<String>,
     replay_of_delivery_id: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
 
@@ -47,6 +53,7 @@ pub struct AttemptResponse {
     id: String,
     /// Counted from 1.
     number: u32,
+    #[schema(value_type = String, format = DateTime)]
     started_at: Timestamp,
     /// Until the response had been read, or the attempt had failed.
     duration_ms: Option<u64>,

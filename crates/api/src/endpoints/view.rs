@@ -46,10 +46,14 @@ pub struct EndpointResponse {
     status: &'static str,
     disabled_reason: Option<String>,
     /// The first failed attempt since the last success.
+    #[schema(value_type = Option<String>, format = DateTime)]
     failing_since: Option<Timestamp>,
     /// The last success, exact to ten seconds.
+    #[schema(value_type = Option<String>, format = DateTime)]
     last_success_at: Option<Timestamp>,
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
 

@@ -1,11 +1,16 @@
-//! `X-Request-Id`: on every response, and in every log line of its request.
+//! Around every request: `X-Request-Id` on its response and in its log lines, and its metrics.
+
+use std::time::Instant;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
+use actix_web::web::Data;
 use tracing::{Instrument, debug, info_span};
 use uuid::Uuid;
+
+use crate::state::AppState;
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id taken from a caller.
@@ -27,7 +32,7 @@ fn sane(value: &HeaderValue) -> Option<String> {
 /// # Errors
 ///
 /// Those of the rest.
-pub async fn tag(
+pub async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
@@ -39,13 +44,21 @@ pub async fn tag(
     let value = HeaderValue::from_str(&id);
     let (method, path) = (request.method().clone(), request.path().to_owned());
     let span = info_span!("request", request.id = %id, %method, path);
+    let (measured_method, begun) = (request.method().clone(), Instant::now());
     async move {
         // Handlers and extractors have turned their errors into responses by now.
         let mut response = next.call(request).await?.map_into_boxed_body();
         if let Ok(value) = value {
             response.headers_mut().insert(HEADER, value);
         }
-        debug!(status = response.status().as_u16(), "Answered");
+        let status = response.status().as_u16();
+        if let Some(state) = response.request().app_data::<Data<AppState>>() {
+            let route = response.request().match_pattern();
+            state
+                .metrics
+                .note_request(measured_method.as_str(), route, status, begun.elapsed());
+        }
+        debug!(status, "Answered");
         Ok(response)
     }
     .instrument(span)
