@@ -1,2 +1,57 @@
-//! x
-fn main() {}
+//! `reprise-dispatcher`: claims due deliveries from PostgreSQL, signs them, sends them and records what happened.
+//!
+//! A delivery's way through this program: [`claimer`] (permits, claim) → [`attempt`] (one task: build, sign, send) →
+//! [`recorder`] (batches of results) → permit back. [`dispatcher`] owns all tasks.
+
+mod admin;
+mod attempt;
+mod backoff;
+mod claimer;
+mod config;
+mod dispatcher;
+mod heartbeat;
+mod in_flight;
+mod logging;
+mod maintenance;
+mod metrics;
+mod outage;
+mod outbound;
+mod promoter;
+mod recorder;
+mod request;
+mod signals;
+mod targets;
+mod wakeup;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use crate::config::{Arguments, Config};
+use crate::dispatcher::Dispatcher;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            use std::io::Write as _;
+            let _ = writeln!(std::io::stderr(), "reprise-dispatcher: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Parses, builds, runs.
+fn run() -> Result<()> {
+    let config = Config::read(&Arguments::parse())?;
+    logging::start(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    let ended = runtime.block_on(async { Dispatcher::start(config).await?.run().await });
+    // Name lookups run on threads that can't be interrupted; the program does not wait for them.
+    runtime.shutdown_background();
+    ended
+}

@@ -1,6 +1,6 @@
 //! The queue: claiming what is due, and making due what waited. Its rows are inserted with their deliveries.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use diesel::sql_types::{self, Array, BigInt, Binary, Bool, Integer, Nullable, Text};
@@ -68,7 +68,7 @@ pub struct InFlight {
 }
 
 /// Where the next fair claim begins, so that every tenant and endpoint gets its turn.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClaimPosition {
     /// The tenant to start after; `None` for the first.
     pub tenant_id: Option<TenantId>,
@@ -76,11 +76,31 @@ pub struct ClaimPosition {
     pub endpoint_by_tenant: HashMap<TenantId, EndpointId>,
 }
 
+impl ClaimPosition {
+    /// Whether this is the beginning, where every walk comes by again after it has seen everything there is.
+    #[must_use]
+    pub fn is_start(&self) -> bool {
+        self.tenant_id.is_none() && self.endpoint_by_tenant.is_empty()
+    }
+}
+
+/// What a fair claim has taken, and where the next one goes on.
+#[derive(Clone, Debug)]
+pub struct FairClaim {
+    /// The deliveries that are leased now.
+    pub claims: Vec<Claim>,
+    /// Where the next claim begins; it moves on even if nothing could be taken.
+    pub next: ClaimPosition,
+}
+
 /// Tenants visited in one claim at most. More, and one statement takes long; fewer, and a tenant waits for more claims
 /// before its turn comes.
 pub const MAX_TENANT_HOPS: i32 = 64;
 /// Endpoints visited in one claim at most, of each tenant.
 pub const MAX_ENDPOINT_HOPS: i32 = 64;
+/// Tenants for which an endpoint to go on after is remembered at most; each costs a row of the claim's parameters.
+/// Past this many all are forgotten, and their walks begin anew: some endpoints then get two turns before others.
+const MAX_RESUMED_TENANTS: usize = 1_024;
 
 #[derive(diesel::QueryableByName)]
 struct ClaimRow {
@@ -104,6 +124,89 @@ struct ClaimRow {
     express: bool,
     #[diesel(sql_type = sql_types::Uuid)]
     lease_token: Uuid,
+}
+
+/// A row of `claim_ready.sql`: a claim where there is a `delivery_id`, else a tenant that the walk has visited.
+#[derive(diesel::QueryableByName)]
+struct WalkRow {
+    #[diesel(sql_type = sql_types::Uuid)]
+    tenant_id: Uuid,
+    #[diesel(sql_type = Bool)]
+    is_last_hop: bool,
+    #[diesel(sql_type = Nullable<sql_types::Uuid>)]
+    resume_after: Option<Uuid>,
+    #[diesel(sql_type = Nullable<sql_types::Uuid>)]
+    delivery_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<sql_types::Uuid>)]
+    endpoint_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    endpoint_version: Option<i64>,
+    #[diesel(sql_type = Nullable<sql_types::Uuid>)]
+    event_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<sql_types::Uuid>)]
+    attempt_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    attempt_number: Option<i32>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    payload_bytes: Option<i32>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    express: Option<bool>,
+    #[diesel(sql_type = Nullable<sql_types::Uuid>)]
+    lease_token: Option<Uuid>,
+}
+
+impl WalkRow {
+    fn claim_row(&self) -> Option<ClaimRow> {
+        Some(ClaimRow {
+            tenant_id: self.tenant_id,
+            delivery_id: self.delivery_id?,
+            endpoint_id: self.endpoint_id?,
+            endpoint_version: self.endpoint_version?,
+            event_id: self.event_id?,
+            attempt_id: self.attempt_id?,
+            attempt_number: self.attempt_number?,
+            payload_bytes: self.payload_bytes?,
+            express: self.express?,
+            lease_token: self.lease_token?,
+        })
+    }
+}
+
+impl FairClaim {
+    fn read(rows: &[WalkRow], mut position: ClaimPosition) -> Result<Self, StoreError> {
+        let mut claims = Vec::with_capacity(rows.len());
+        let started_after = position.tenant_id.take();
+        for row in rows {
+            let tenant_id = TenantId::from_uuid(row.tenant_id);
+            if let Some(claim) = row.claim_row() {
+                claims.push(claim.read()?);
+                continue;
+            }
+            if row.is_last_hop {
+                position.tenant_id = Some(tenant_id);
+            }
+            match row.resume_after {
+                Some(id) => position
+                    .endpoint_by_tenant
+                    .insert(tenant_id, EndpointId::from_uuid(id)),
+                None => position.endpoint_by_tenant.remove(&tenant_id),
+            };
+        }
+        if position.tenant_id.is_none() {
+            // The walk has come to the end: a tenant on its way that it did not meet has nothing left.
+            let met: HashSet<Uuid> = rows.iter().map(|row| row.tenant_id).collect();
+            position.endpoint_by_tenant.retain(|tenant_id, _| {
+                Some(*tenant_id) <= started_after || met.contains(&tenant_id.as_uuid())
+            });
+        }
+        if position.endpoint_by_tenant.len() > MAX_RESUMED_TENANTS {
+            position.endpoint_by_tenant.clear();
+        }
+        Ok(Self {
+            claims,
+            next: position,
+        })
+    }
 }
 
 impl ClaimRow {
@@ -137,7 +240,7 @@ fn milliseconds(duration: Duration) -> i32 {
 pub async fn claim_ready(
     conn: &mut AsyncPgConnection,
     request: &ClaimRequest<'_>,
-) -> Result<Vec<Claim>, StoreError> {
+) -> Result<FairClaim, StoreError> {
     let (resumed, resume_after): (Vec<_>, Vec<_>) = request
         .position
         .endpoint_by_tenant
@@ -156,7 +259,7 @@ pub async fn claim_ready(
         .iter()
         .map(|(id, count)| (id.as_uuid(), *count))
         .unzip();
-    let rows: Vec<ClaimRow> = statement(include_str!("sql/claim_ready.sql"))
+    let rows: Vec<WalkRow> = statement(include_str!("sql/claim_ready.sql"))
         .bind::<Integer, _>(request.max_rows)
         .bind::<BigInt, _>(request.max_payload_bytes)
         .bind::<sql_types::Uuid, _>(request.dispatcher_id.as_uuid())
@@ -179,7 +282,7 @@ pub async fn claim_ready(
         .bind::<Integer, _>(MAX_ENDPOINT_HOPS)
         .load(conn)
         .await?;
-    rows.into_iter().map(ClaimRow::read).collect()
+    FairClaim::read(&rows, request.position.clone())
 }
 
 /// Leases express deliveries, the oldest first, whatever else their endpoints have in flight.

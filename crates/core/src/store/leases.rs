@@ -10,6 +10,7 @@ use diesel::sql_types::{self, Array, BigInt, Bool, Integer, Jsonb, Nullable, Tex
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 use time::OffsetDateTime;
+use tracing::error;
 use uuid::Uuid;
 
 use super::endpoints::read_policy;
@@ -317,7 +318,11 @@ pub async fn take_over_expired(
 }
 
 fn close_as_lost(row: ExpiredRow) -> Result<FinishedAttempt, StoreError> {
-    let policy: RetryPolicy = read_policy(row.max_retries, row.retry_schedule)?;
+    // One endpoint's unreadable policy must not keep everybody's expired leases from being taken over.
+    let policy = read_policy(row.max_retries, row.retry_schedule).unwrap_or_else(|error| {
+        error!(endpoint.id = %row.endpoint_id, %error, "An endpoint's retry policy can't be read, using the default");
+        RetryPolicy::default()
+    });
     let number = stored("attempt number", u32::try_from(row.attempt_number))?;
     let outcome = AttemptOutcome::Failed(FailureKind::Lost);
     Ok(FinishedAttempt {
@@ -341,6 +346,43 @@ fn close_as_lost(row: ExpiredRow) -> Result<FinishedAttempt, StoreError> {
         },
         decision: policy.decide(number, &outcome, Jitter::NONE),
     })
+}
+
+/// A lease that is given back unused, and how long its delivery waits before it may be claimed again.
+#[derive(Clone, Copy, Debug)]
+pub struct UnusedLease {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// The delivery.
+    pub delivery_id: DeliveryId,
+    /// The lease; one that has ended meanwhile is not touched.
+    pub lease_token: LeaseToken,
+    /// Zero for at once.
+    pub wait: Duration,
+}
+
+/// Gives back leases under which nothing was sent, without costing the deliveries an attempt.
+///
+/// # Errors
+///
+/// [`StoreError`]; the leases then end by themselves.
+pub async fn give_back(
+    conn: &mut AsyncPgConnection,
+    unused: &[UnusedLease],
+) -> Result<(), StoreError> {
+    fn column<T>(unused: &[UnusedLease], value: impl Fn(&UnusedLease) -> T) -> Vec<T> {
+        unused.iter().map(value).collect()
+    }
+    statement(include_str!("sql/give_back.sql"))
+        .bind::<Array<sql_types::Uuid>, _>(column(unused, |one| one.tenant_id.as_uuid()))
+        .bind::<Array<sql_types::Uuid>, _>(column(unused, |one| one.delivery_id.as_uuid()))
+        .bind::<Array<sql_types::Uuid>, _>(column(unused, |one| one.lease_token.0))
+        .bind::<Array<BigInt>, _>(column(unused, |one| {
+            i64::try_from(one.wait.as_millis()).unwrap_or(i64::MAX)
+        }))
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// Gives back all leases of a dispatcher that stops, without costing the deliveries an attempt. Returns their number.

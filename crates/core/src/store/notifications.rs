@@ -48,13 +48,22 @@ pub async fn notify_ready(conn: &mut AsyncPgConnection) -> Result<(), StoreError
     Ok(())
 }
 
-/// Listens on `channels` for ever, on a connection of its own, and reconnects when that is lost.
+/// Listens on `channels` for ever, on a connection of its own, and reconnects when that is lost. An outage is logged
+/// when it begins, not at every attempt to end it.
 ///
 /// Cancel safety: dropping the future closes the connection; nothing else is held.
 pub async fn listen(database_url: &str, channels: &[&str], mut hear: impl FnMut(Notification)) {
+    let mut is_lost = false;
     loop {
-        if let Err(error) = listen_once(database_url, channels, &mut hear).await {
-            warn!(%error, "Lost the connection for notifications, polling until it is back");
+        let heard = listen_once(database_url, channels, |notification| {
+            is_lost = false;
+            hear(notification);
+        });
+        if let Err(error) = heard.await
+            && !is_lost
+        {
+            is_lost = true;
+            warn!(%error, "No connection for notifications, polling until it is back");
         }
         tokio::time::sleep(RECONNECT_DELAY).await;
     }
@@ -63,7 +72,7 @@ pub async fn listen(database_url: &str, channels: &[&str], mut hear: impl FnMut(
 async fn listen_once(
     database_url: &str,
     channels: &[&str],
-    hear: &mut impl FnMut(Notification),
+    mut hear: impl FnMut(Notification),
 ) -> Result<(), StoreError> {
     let mut conn = AsyncPgConnection::establish(database_url)
         .await

@@ -25,16 +25,11 @@ tenant_hop AS (
     ) next
     WHERE tenant_hop.hop < $14
 ),
-usable_endpoint AS MATERIALIZED (
-    SELECT tenant_hop.tenant_id, endpoints.id AS endpoint_id, endpoints.timeout_seconds, endpoints.version AS endpoint_version,
-           $8 - coalesce(busy_endpoint.in_flight, 0) AS endpoint_room,
-           $11 - coalesce(busy_tenant.in_flight, 0) AS tenant_room,
-           count(*) OVER (PARTITION BY tenant_hop.tenant_id) AS tenant_endpoint_count
+walked AS MATERIALIZED (
+    SELECT tenant_hop.tenant_id, walk.endpoint_id, walk.hop
     FROM tenant_hop
     LEFT JOIN unnest($6::uuid[], $7::uuid[]) AS resume (tenant_id, endpoint_id)
         ON resume.tenant_id = tenant_hop.tenant_id
-    LEFT JOIN unnest($12::uuid[], $13::int4[]) AS busy_tenant (tenant_id, in_flight)
-        ON busy_tenant.tenant_id = tenant_hop.tenant_id
     CROSS JOIN LATERAL (
         WITH RECURSIVE endpoint_hop AS (
             (SELECT q.endpoint_id, 1 AS hop
@@ -53,11 +48,20 @@ usable_endpoint AS MATERIALIZED (
             ) next
             WHERE endpoint_hop.hop < $15
         )
-        SELECT endpoint_id FROM endpoint_hop
-    ) walked
-    JOIN endpoints ON endpoints.tenant_id = tenant_hop.tenant_id AND endpoints.id = walked.endpoint_id
+        SELECT endpoint_id, hop FROM endpoint_hop
+    ) walk
+),
+usable_endpoint AS MATERIALIZED (
+    SELECT walked.tenant_id, walked.endpoint_id, endpoints.timeout_seconds, endpoints.version AS endpoint_version,
+           $8 - coalesce(busy_endpoint.in_flight, 0) AS endpoint_room,
+           $11 - coalesce(busy_tenant.in_flight, 0) AS tenant_room,
+           count(*) OVER (PARTITION BY walked.tenant_id) AS tenant_endpoint_count
+    FROM walked
+    JOIN endpoints ON endpoints.tenant_id = walked.tenant_id AND endpoints.id = walked.endpoint_id
     LEFT JOIN unnest($9::uuid[], $10::int4[]) AS busy_endpoint (endpoint_id, in_flight)
         ON busy_endpoint.endpoint_id = walked.endpoint_id
+    LEFT JOIN unnest($12::uuid[], $13::int4[]) AS busy_tenant (tenant_id, in_flight)
+        ON busy_tenant.tenant_id = walked.tenant_id
     WHERE endpoints.status = 'enabled'
       AND $8 > coalesce(busy_endpoint.in_flight, 0)
       AND $11 > coalesce(busy_tenant.in_flight, 0)
@@ -86,14 +90,30 @@ ranked AS (
            sum(payload_bytes) OVER (ORDER BY endpoint_rank, endpoint_id ROWS UNBOUNDED PRECEDING)
                - payload_bytes AS bytes_before
     FROM locked
+),
+claimed AS (
+    UPDATE delivery_queue q
+    SET due_at = clock_timestamp() + make_interval(secs => ranked.timeout_seconds + $4 / 1000.0),
+        lease_token = gen_random_uuid(),
+        leased_by = $3,
+        leased_at = clock_timestamp()
+    FROM ranked, unsynced
+    WHERE q.tenant_id = ranked.tenant_id AND q.delivery_id = ranked.delivery_id
+      AND ranked.tenant_rank <= ranked.tenant_room AND ranked.rank <= $1 AND ranked.bytes_before < $2
+    RETURNING q.tenant_id, q.delivery_id, q.endpoint_id, ranked.endpoint_version, q.event_id, q.attempt_id,
+              q.attempt_number, q.payload_bytes, q.express, q.lease_token
 )
-UPDATE delivery_queue q
-SET due_at = clock_timestamp() + make_interval(secs => ranked.timeout_seconds + $4 / 1000.0),
-    lease_token = gen_random_uuid(),
-    leased_by = $3,
-    leased_at = clock_timestamp()
-FROM ranked, unsynced
-WHERE q.tenant_id = ranked.tenant_id AND q.delivery_id = ranked.delivery_id
-  AND ranked.tenant_rank <= ranked.tenant_room AND ranked.rank <= $1 AND ranked.bytes_before < $2
-RETURNING q.tenant_id, q.delivery_id, q.endpoint_id, ranked.endpoint_version, q.event_id, q.attempt_id,
-          q.attempt_number, q.payload_bytes, q.express, q.lease_token
+-- Where the walk went: per tenant visited, whether it was the last one that the walk may visit, and the endpoint to
+-- go on after if that one was. These come whether or not anything was taken there.
+SELECT tenant_hop.tenant_id,
+       tenant_hop.hop = $14 AS is_last_hop,
+       (SELECT walked.endpoint_id FROM walked WHERE walked.tenant_id = tenant_hop.tenant_id AND walked.hop = $15)
+           AS resume_after,
+       NULL::uuid AS delivery_id, NULL::uuid AS endpoint_id, NULL::int8 AS endpoint_version, NULL::uuid AS event_id,
+       NULL::uuid AS attempt_id, NULL::int4 AS attempt_number, NULL::int4 AS payload_bytes, NULL::bool AS express,
+       NULL::uuid AS lease_token
+FROM tenant_hop
+UNION ALL
+SELECT tenant_id, false, NULL, delivery_id, endpoint_id, endpoint_version, event_id, attempt_id, attempt_number,
+       payload_bytes, express, lease_token
+FROM claimed

@@ -1,0 +1,337 @@
+//! The claimer: takes permits, leases as many deliveries as it has permits for, and starts an attempt for each.
+//!
+//! One task. It claims again as long as there is something to claim and room for it, and waits for a hint otherwise.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reprise_core::ids::{DispatcherId, TenantId};
+use reprise_core::store::delivery_queue::{self, Claim, ClaimPosition, ClaimRequest, Message};
+use reprise_core::store::{AsyncPgConnection, Database, StoreError};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::error;
+use uuid::Uuid;
+
+use crate::attempt::{self, Job, Sender};
+use crate::in_flight::{Capacity, Permits, Room};
+use crate::metrics::Metrics;
+use crate::outage::Watch;
+use crate::recorder::Ended;
+use crate::targets::Targets;
+use crate::wakeup::Wakeup;
+
+/// How long a lease lasts beyond the endpoint's timeout: [`attempt::BEGIN_WITHIN`], and the rest to record the result
+/// while PostgreSQL is busy. Longer, and what a killed dispatcher held waits longer where no peer notices its death;
+/// shorter, and a slow commit costs a second send.
+const LEASE_MARGIN: Duration = Duration::from_secs(15);
+
+/// The one task that claims.
+pub(crate) struct Claimer {
+    pub(crate) database: Database,
+    pub(crate) dispatcher_id: DispatcherId,
+    pub(crate) capacity: Capacity,
+    pub(crate) targets: Targets,
+    pub(crate) sender: Sender,
+    pub(crate) attempts: TaskTracker,
+    pub(crate) wakeup: Arc<Wakeup>,
+    pub(crate) poll_interval: Duration,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) watch: Watch,
+    pub(crate) stop: CancellationToken,
+    pub(crate) walk: Walk,
+}
+
+/// Where the fair walk over tenants and endpoints stands.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    position: ClaimPosition,
+    /// Whether anything was claimed since the walk was at its start.
+    has_found: bool,
+}
+
+impl Walk {
+    /// Begins at a random place, so that replicas do not walk in step.
+    pub(crate) fn at_random() -> Self {
+        let position = ClaimPosition {
+            tenant_id: Some(TenantId::from_uuid(Uuid::from_u128(rand::random()))),
+            ..ClaimPosition::default()
+        };
+        Self {
+            position,
+            has_found: true,
+        }
+    }
+
+    /// Goes on. A walk that has come round to its start and found nothing on the whole way is over.
+    fn advance(&mut self, next: ClaimPosition, found_count: usize) -> Progress {
+        self.has_found |= found_count > 0;
+        self.position = next;
+        if !self.position.is_start() {
+            return Progress::MayBeMore;
+        }
+        if std::mem::replace(&mut self.has_found, false) {
+            Progress::MayBeMore
+        } else {
+            Progress::NothingLeft
+        }
+    }
+}
+
+/// Whether to claim again at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    MayBeMore,
+    NothingLeft,
+}
+
+/// Claims with their permits.
+struct Claimed {
+    claims: Vec<Claim>,
+    permits: Permits,
+    /// Before the claim was made, so that the lease began no earlier.
+    at: Instant,
+}
+
+impl Claimer {
+    /// Claims until told to stop. What is claimed then is still sent.
+    pub(crate) async fn run(mut self) {
+        while !self.stop.is_cancelled() {
+            match self.claim().await {
+                Ok(Progress::MayBeMore) => self.watch.worked(),
+                Ok(Progress::NothingLeft) => {
+                    self.watch.worked();
+                    self.rest(self.poll_interval).await;
+                }
+                Err(error) => {
+                    let wait = self.watch.failed(&error);
+                    self.pause(wait).await;
+                }
+            }
+        }
+    }
+
+    /// Waits for a hint.
+    async fn rest(&self, at_most: Duration) {
+        tokio::select! {
+            () = self.wakeup.wait(at_most) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
+    /// Waits out an error, whatever hints come.
+    async fn pause(&self, wait: Duration) {
+        let _ = tokio::time::timeout(wait, self.stop.cancelled()).await;
+    }
+
+    async fn claim(&mut self) -> Result<Progress, StoreError> {
+        let express = self.claim_express().await?;
+        let room = self.capacity.room();
+        if room.ready == 0 || room.payload_bytes <= 0 {
+            return Ok(express);
+        }
+        let ready = self.claim_ready(room).await?;
+        Ok(match express {
+            Progress::MayBeMore => Progress::MayBeMore,
+            Progress::NothingLeft => ready,
+        })
+    }
+
+    async fn claim_express(&mut self) -> Result<Progress, StoreError> {
+        let permits = self.capacity.take_permits(self.capacity.room().express);
+        if permits.count() == 0 {
+            return Ok(Progress::NothingLeft);
+        }
+        let database = self.database.clone();
+        let mut conn = database.connection().await?;
+        let at = Instant::now();
+        let claims = delivery_queue::claim_express(
+            &mut conn,
+            self.dispatcher_id,
+            permits.count(),
+            LEASE_MARGIN,
+        )
+        .await?;
+        if claims.is_empty() {
+            return Ok(Progress::NothingLeft);
+        }
+        let claimed = Claimed {
+            claims,
+            permits,
+            at,
+        };
+        self.start(&mut conn, claimed).await;
+        Ok(Progress::MayBeMore)
+    }
+
+    async fn claim_ready(&mut self, room: Room) -> Result<Progress, StoreError> {
+        let permits = self.capacity.take_permits(room.ready);
+        let limits = self.capacity.limits();
+        let database = self.database.clone();
+        let mut conn = database.connection().await?;
+        let at = Instant::now();
+        let request = ClaimRequest {
+            dispatcher_id: self.dispatcher_id,
+            max_rows: permits.count(),
+            max_payload_bytes: room.payload_bytes,
+            lease_margin: LEASE_MARGIN,
+            max_per_endpoint: i32::from(limits.per_endpoint),
+            max_per_tenant: i32::from(limits.per_tenant),
+            in_flight: &self.capacity.in_flight(),
+            position: &self.walk.position,
+        };
+        let claimed = delivery_queue::claim_ready(&mut conn, &request).await?;
+        let progress = self.walk.advance(claimed.next, claimed.claims.len());
+        if !claimed.claims.is_empty() {
+            let claims = claimed.claims;
+            let claimed = Claimed {
+                claims,
+                permits,
+                at,
+            };
+            self.start(&mut conn, claimed).await;
+        }
+        Ok(progress)
+    }
+
+    /// Loads what the claims need and starts their attempts. What can't be loaded is given back.
+    async fn start(&mut self, conn: &mut AsyncPgConnection, claimed: Claimed) {
+        let Claimed {
+            claims,
+            mut permits,
+            at,
+        } = claimed;
+        self.metrics.claim_batch.observe_count(claims.len());
+        let messages = match self.load(conn, &claims).await {
+            Ok(messages) => messages,
+            Err(error) => {
+                self.watch.failed(&error);
+                return self.give_back(&claims, permits, attempt::unused).await;
+            }
+        };
+        let mut unsendable = Vec::new();
+        for (claim, message) in claims.into_iter().zip(messages) {
+            let (Some(message), Some(target)) = (message, self.targets.get(&claim)) else {
+                unsendable.push(claim);
+                continue;
+            };
+            let Some(permit) = permits.split_one() else {
+                error!("More was claimed than there were permits for");
+                unsendable.push(claim);
+                continue;
+            };
+            let slot = self.capacity.take_slot(&claim);
+            let job = Job {
+                claim,
+                target,
+                message,
+                claimed_at: at,
+                slot,
+                permit,
+            };
+            self.attempts.spawn(self.sender.clone().run(job));
+        }
+        self.give_back(&unsendable, permits, attempt::unsendable)
+            .await;
+    }
+
+    /// Ends leases under which nothing is sent; each keeps its permit until that is written.
+    async fn give_back(
+        &self,
+        claims: &[Claim],
+        mut permits: Permits,
+        how: impl Fn(&Claim) -> crate::recorder::Outcome,
+    ) {
+        for claim in claims {
+            let ended = Ended {
+                outcome: how(claim),
+                permit: permits.split_one(),
+            };
+            if self.sender.ended.send(ended).await.is_err() {
+                error!("The recorder is gone, a lease is left to expire");
+            }
+        }
+    }
+
+    /// The messages of the claims, in their order, and their targets into the cache.
+    async fn load(
+        &mut self,
+        conn: &mut AsyncPgConnection,
+        claims: &[Claim],
+    ) -> Result<Vec<Option<Message>>, StoreError> {
+        self.targets.refresh(conn, claims).await?;
+        let loaded = delivery_queue::load_messages(conn, claims).await;
+        match loaded {
+            Ok(mut messages) => Ok(claims
+                .iter()
+                .map(|claim| messages.remove(&claim.delivery_id))
+                .collect()),
+            Err(StoreError::Corrupt(_)) => load_one_by_one(conn, claims).await,
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// So that one delivery that can't be read costs only itself.
+async fn load_one_by_one(
+    conn: &mut AsyncPgConnection,
+    claims: &[Claim],
+) -> Result<Vec<Option<Message>>, StoreError> {
+    let mut messages = Vec::with_capacity(claims.len());
+    for claim in claims {
+        let loaded = delivery_queue::load_messages(conn, std::slice::from_ref(claim)).await;
+        messages.push(match loaded {
+            Ok(mut loaded) => loaded.remove(&claim.delivery_id),
+            Err(StoreError::Corrupt(what)) => {
+                error!(delivery.id = %claim.delivery_id, "A delivery can't be read, it waits: {what}");
+                None
+            }
+            Err(error) => return Err(error),
+        });
+    }
+    Ok(messages)
+}
+
+#[cfg(test)]
+mod tests {
+    use reprise_core::ids::EndpointId;
+
+    use super::*;
+
+    fn at(tenant_id: Option<TenantId>) -> ClaimPosition {
+        ClaimPosition {
+            tenant_id,
+            ..ClaimPosition::default()
+        }
+    }
+
+    #[test]
+    fn walk_from_the_middle_goes_round_once_before_it_rests() {
+        let mut walk = Walk::at_random();
+        assert_eq!(walk.advance(at(None), 0), Progress::MayBeMore);
+        assert_eq!(walk.advance(at(None), 0), Progress::NothingLeft);
+    }
+
+    #[test]
+    fn walk_rests_only_after_a_round_without_a_find() {
+        let mut walk = Walk::at_random();
+        let middle = at(Some(TenantId::new()));
+        walk.advance(at(None), 0);
+        assert_eq!(walk.advance(middle.clone(), 1), Progress::MayBeMore);
+        assert_eq!(walk.advance(at(None), 0), Progress::MayBeMore);
+        assert_eq!(walk.advance(middle, 0), Progress::MayBeMore);
+        assert_eq!(walk.advance(at(None), 0), Progress::NothingLeft);
+    }
+
+    #[test]
+    fn walk_over_one_tenants_many_endpoints_ends_too() {
+        let mut walk = Walk::at_random();
+        let mut halfway = at(None);
+        halfway
+            .endpoint_by_tenant
+            .insert(TenantId::new(), EndpointId::new());
+        walk.advance(at(None), 0);
+        assert_eq!(walk.advance(halfway, 0), Progress::MayBeMore);
+        assert_eq!(walk.advance(at(None), 0), Progress::NothingLeft);
+    }
+}

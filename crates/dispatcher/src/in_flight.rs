@@ -1,0 +1,308 @@
+//! What is in flight: permits over all, and slots by endpoint and tenant with the bytes of their payloads.
+//!
+//! Both are given back by `Drop`, so that a task that panics gives them back too.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use reprise_core::ids::{EndpointId, TenantId};
+use reprise_core::store::delivery_queue::{Claim, InFlight};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::Limits;
+use crate::wakeup::Wakeup;
+
+/// Payload bytes in flight at most, but for one payload more. Less, and large payloads are sent one after another;
+/// more, and 512 payloads of 1 MiB would fill the machine.
+const MAX_PAYLOAD_BYTES: i64 = 64 * 1024 * 1024;
+
+/// The books of this dispatcher.
+#[derive(Clone, Debug)]
+pub(crate) struct Capacity {
+    shared: Arc<Shared>,
+    permits: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
+    wakeup: Arc<Wakeup>,
+    books: Mutex<Books>,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    in_flight: InFlight,
+    payload_bytes: i64,
+}
+
+/// What may be claimed now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Permits that express deliveries may have: all that are free.
+    pub(crate) express: u16,
+    /// Permits that others may have: without those reserved for express.
+    pub(crate) ready: u16,
+    /// Payload bytes that others may have.
+    pub(crate) payload_bytes: i64,
+}
+
+impl Capacity {
+    pub(crate) fn new(limits: Limits, wakeup: Arc<Wakeup>) -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(usize::from(limits.in_flight))),
+            shared: Arc::new(Shared {
+                limits,
+                wakeup,
+                books: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Looks how much may be claimed. Where there is no room for ready deliveries, the claimer is woken when there is.
+    pub(crate) fn room(&self) -> Room {
+        self.shared.wakeup.want_room();
+        let free = u16::try_from(self.permits.available_permits()).unwrap_or(u16::MAX);
+        let room = Room {
+            express: free,
+            ready: free.saturating_sub(express_reserve(self.shared.limits.in_flight)),
+            payload_bytes: MAX_PAYLOAD_BYTES.saturating_sub(self.shared.books().payload_bytes),
+        };
+        if room.ready > 0 && room.payload_bytes > 0 {
+            self.shared.wakeup.has_room();
+        }
+        room
+    }
+
+    /// Takes permits, as many of `wanted` as are free. Only the claimer takes any, so what it has seen is there.
+    pub(crate) fn take_permits(&self, wanted: u16) -> Permits {
+        let taken = Arc::clone(&self.permits).try_acquire_many_owned(u32::from(wanted));
+        Permits {
+            held: taken.ok(),
+            wakeup: Arc::clone(&self.shared.wakeup),
+        }
+    }
+
+    /// Enters a claim into the books.
+    pub(crate) fn take_slot(&self, claim: &Claim) -> Slot {
+        let slot = Slot {
+            shared: Arc::clone(&self.shared),
+            endpoint_id: claim.endpoint_id,
+            tenant_id: claim.tenant_id,
+            payload_bytes: i64::from(claim.payload_bytes),
+        };
+        let mut books = self.shared.books();
+        *books
+            .in_flight
+            .by_endpoint
+            .entry(slot.endpoint_id)
+            .or_default() += 1;
+        *books.in_flight.by_tenant.entry(slot.tenant_id).or_default() += 1;
+        books.payload_bytes += slot.payload_bytes;
+        slot
+    }
+
+    /// What is in flight now, for the claim.
+    pub(crate) fn in_flight(&self) -> InFlight {
+        self.shared.books().in_flight.clone()
+    }
+
+    /// The configured limits.
+    pub(crate) fn limits(&self) -> Limits {
+        self.shared.limits
+    }
+
+    /// Permits that are free now, for metrics.
+    pub(crate) fn free_permits(&self) -> usize {
+        self.permits.available_permits()
+    }
+}
+
+/// Permits kept for express deliveries: an eighth, at least four, so that a synchronous redelivery is sent at once
+/// while a backlog fills everything else; never more than half, so that a small dispatcher still works on its queue.
+fn express_reserve(max_in_flight: u16) -> u16 {
+    (max_in_flight / 8).max(4).min(max_in_flight / 2)
+}
+
+impl Shared {
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Permits that were taken for a claim.
+#[derive(Debug)]
+pub(crate) struct Permits {
+    held: Option<OwnedSemaphorePermit>,
+    wakeup: Arc<Wakeup>,
+}
+
+impl Permits {
+    /// How many there are.
+    pub(crate) fn count(&self) -> i32 {
+        let count = self
+            .held
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
+        i32::try_from(count).unwrap_or(i32::MAX)
+    }
+
+    /// Takes one out, for one delivery.
+    pub(crate) fn split_one(&mut self) -> Option<Permit> {
+        let held = self.held.as_mut()?.split(1)?;
+        Some(Permit {
+            held: Some(held),
+            wakeup: Arc::clone(&self.wakeup),
+        })
+    }
+}
+
+/// One delivery's part of the overall limit, from its claim until its result is recorded.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    held: Option<OwnedSemaphorePermit>,
+    wakeup: Arc<Wakeup>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        drop(self.held.take());
+        self.wakeup.room_freed();
+    }
+}
+
+/// One delivery's part of its endpoint's and tenant's limits, from its claim until its response has been read.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    shared: Arc<Shared>,
+    endpoint_id: EndpointId,
+    tenant_id: TenantId,
+    payload_bytes: i64,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let limits = self.shared.limits;
+        let mut books = self.shared.books();
+        let at_endpoint = take_one(&mut books.in_flight.by_endpoint, self.endpoint_id);
+        let at_tenant = take_one(&mut books.in_flight.by_tenant, self.tenant_id);
+        books.payload_bytes -= self.payload_bytes;
+        drop(books);
+        // Only where a limit was reached may more be waiting that the last claim had to pass over.
+        if at_endpoint >= i32::from(limits.per_endpoint)
+            || at_tenant >= i32::from(limits.per_tenant)
+        {
+            self.shared.wakeup.wake();
+        }
+        self.shared.wakeup.room_freed();
+    }
+}
+
+/// Counts one down and returns the count before; an entry at zero is removed.
+fn take_one<Id: Eq + Hash>(counts: &mut HashMap<Id, i32>, id: Id) -> i32 {
+    match counts.entry(id) {
+        Entry::Vacant(_) => 0,
+        Entry::Occupied(mut entry) => {
+            let before = *entry.get();
+            if before <= 1 {
+                entry.remove();
+            } else {
+                entry.insert(before - 1);
+            }
+            before
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use reprise_core::ids::{AttemptId, DeliveryId, EventId, LeaseToken};
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        in_flight: 16,
+        per_tenant: 2,
+        per_endpoint: 2,
+    };
+
+    fn capacity() -> (Capacity, Arc<Wakeup>) {
+        let wakeup = Arc::new(Wakeup::default());
+        (Capacity::new(LIMITS, Arc::clone(&wakeup)), wakeup)
+    }
+
+    fn claim(payload_bytes: u32) -> Claim {
+        Claim {
+            tenant_id: TenantId::new(),
+            delivery_id: DeliveryId::new(),
+            endpoint_id: EndpointId::new(),
+            endpoint_version: 1,
+            event_id: EventId::new(),
+            attempt_id: AttemptId::new(),
+            attempt_number: 1,
+            payload_bytes,
+            is_express: false,
+            lease_token: LeaseToken(EventId::new().as_uuid()),
+        }
+    }
+
+    async fn is_woken(wakeup: &Wakeup) -> bool {
+        let started = tokio::time::Instant::now();
+        wakeup.wait(Duration::from_secs(60)).await;
+        started.elapsed() < Duration::from_secs(60)
+    }
+
+    #[test]
+    fn express_keeps_a_reserve() {
+        let (capacity, _) = capacity();
+        let room = capacity.room();
+        assert_eq!((room.express, room.ready), (16, 12));
+        let _taken = capacity.take_permits(room.ready);
+        let room = capacity.room();
+        assert_eq!((room.express, room.ready), (4, 0));
+        assert_eq!([1, 4, 8, 512].map(express_reserve), [0, 2, 4, 64]);
+    }
+
+    #[test]
+    fn a_panic_gives_permit_and_slot_back() {
+        let (capacity, _) = capacity();
+        let held = (
+            capacity.take_permits(1).split_one(),
+            capacity.take_slot(&claim(7)),
+        );
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _held = held;
+            panic!("in an attempt");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(capacity.free_permits(), 16);
+        assert!(capacity.in_flight().by_endpoint.is_empty());
+        assert_eq!(capacity.room().payload_bytes, MAX_PAYLOAD_BYTES);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slot_wakes_the_claimer_only_where_the_limit_was_reached() {
+        let (capacity, wakeup) = capacity();
+        let claim = claim(0);
+        let first = capacity.take_slot(&claim);
+        let second = capacity.take_slot(&claim);
+        drop(first);
+        assert!(is_woken(&wakeup).await);
+        drop(second);
+        assert!(!is_woken(&wakeup).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_are_a_limit_of_their_own_and_wake_the_claimer_when_freed() {
+        let (capacity, wakeup) = capacity();
+        let large = u32::try_from(MAX_PAYLOAD_BYTES).expect("64 MiB fit");
+        let slot = capacity.take_slot(&claim(large));
+        assert_eq!(capacity.room().payload_bytes, 0);
+        drop(slot);
+        assert!(is_woken(&wakeup).await);
+    }
+}

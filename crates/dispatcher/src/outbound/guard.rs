@@ -1,0 +1,287 @@
+//! Connecting only to addresses that the guard permits.
+//!
+//! hyper's connector asks its resolver for names only, so an address that stands in the URL is checked before the
+//! connector sees it. A name is resolved once; the connector dials what [`GuardedResolver`] hands on, and nothing else.
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::Uri;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::TokioIo;
+use reprise_core::address::AddressGuard;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+
+/// The longest wait for a TCP connection, all addresses of a name together. Longer, and a receiver that drops packets
+/// holds its slots for its whole deadline; shorter, and one lost SYN (repeated after 1, 3 and 7 s) is an error.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why there is no connection.
+#[derive(Debug, Error)]
+pub(super) enum ConnectFailure {
+    #[error("the address guard refuses the address")]
+    Refused,
+    #[error("the name does not resolve")]
+    Unresolved(#[source] Option<BoxError>),
+    #[error("no connection")]
+    Unconnected(#[source] BoxError),
+}
+
+/// Resolves names with `inner`, and refuses a name of which any address is forbidden: one that mixes allowed and
+/// forbidden addresses has no honest reason to.
+#[derive(Clone, Debug)]
+pub(super) struct GuardedResolver<R> {
+    inner: R,
+    guard: AddressGuard,
+}
+
+impl<R> Service<Name> for GuardedResolver<R>
+where
+    R: Service<Name, Response: Iterator<Item = SocketAddr>, Error: Into<BoxError>>,
+    R::Future: Send + 'static,
+{
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = ConnectFailure;
+    type Future = BoxFuture<Self::Response, ConnectFailure>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectFailure>> {
+        self.inner.poll_ready(cx).map_err(unresolved)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let resolving = self.inner.call(name);
+        let guard = self.guard.clone();
+        Box::pin(async move {
+            let addresses: Vec<SocketAddr> = resolving.await.map_err(unresolved)?.collect();
+            if addresses.is_empty() {
+                return Err(ConnectFailure::Unresolved(None));
+            }
+            if !addresses.iter().all(|address| guard.permits(address.ip())) {
+                return Err(ConnectFailure::Refused);
+            }
+            Ok(addresses.into_iter())
+        })
+    }
+}
+
+fn unresolved(error: impl Into<BoxError>) -> ConnectFailure {
+    ConnectFailure::Unresolved(Some(error.into()))
+}
+
+/// Makes TCP connections to permitted addresses.
+#[derive(Clone, Debug)]
+pub(super) struct GuardedConnector<R> {
+    tcp: HttpConnector<GuardedResolver<R>>,
+    guard: AddressGuard,
+}
+
+impl<R: Clone> GuardedConnector<R> {
+    pub(super) fn new(resolver: R, guard: AddressGuard) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(GuardedResolver {
+            inner: resolver,
+            guard: guard.clone(),
+        });
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        Self { tcp, guard }
+    }
+}
+
+impl<R> Service<Uri> for GuardedConnector<R>
+where
+    R: Service<Name, Response: Iterator<Item = SocketAddr>, Error: Into<BoxError>>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    R::Future: Send + 'static,
+{
+    type Response = TokioIo<TcpStream>;
+    type Error = ConnectFailure;
+    type Future = BoxFuture<Self::Response, ConnectFailure>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectFailure>> {
+        self.tcp.poll_ready(cx).map_err(unconnected)
+    }
+
+    fn call(&mut self, url: Uri) -> Self::Future {
+        if literal_of(&url).is_some_and(|ip| !self.guard.permits_literal(ip)) {
+            return Box::pin(async { Err(ConnectFailure::Refused) });
+        }
+        let connecting = self.tcp.call(url);
+        let guard = self.guard.clone();
+        Box::pin(async move {
+            let stream = connecting.await.map_err(unconnected)?;
+            let peer = stream.inner().peer_addr().map_err(unconnected)?;
+            // Never false as things are; it holds whatever hyper's connector may do one day.
+            if !guard.permits(peer.ip()) {
+                return Err(ConnectFailure::Refused);
+            }
+            Ok(stream)
+        })
+    }
+}
+
+/// The address that stands in a URL instead of a name.
+fn literal_of(url: &Uri) -> Option<IpAddr> {
+    let host = url.host()?;
+    let unbracketed = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    unbracketed.parse().ok()
+}
+
+/// What hyper's connector says, or what the resolver inside it said.
+fn unconnected(error: impl Into<BoxError>) -> ConnectFailure {
+    let error = error.into();
+    match resolver_failure(error.as_ref()) {
+        Some(ConnectFailure::Refused) => ConnectFailure::Refused,
+        Some(ConnectFailure::Unresolved(_)) => ConnectFailure::Unresolved(Some(error)),
+        Some(ConnectFailure::Unconnected(_)) | None => ConnectFailure::Unconnected(error),
+    }
+}
+
+fn resolver_failure<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a ConnectFailure> {
+    std::iter::successors(Some(error), |error| error.source())
+        .find_map(<dyn std::error::Error>::downcast_ref)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A resolver that answers in turn, and counts how often it was asked.
+    #[derive(Clone, Debug)]
+    struct Scripted {
+        answers: Arc<Vec<Vec<SocketAddr>>>,
+        asked_count: Arc<AtomicUsize>,
+    }
+
+    impl Scripted {
+        fn new(answers: Vec<Vec<SocketAddr>>) -> Self {
+            Self {
+                answers: Arc::new(answers),
+                asked_count: Arc::default(),
+            }
+        }
+    }
+
+    impl Service<Name> for Scripted {
+        type Response = std::vec::IntoIter<SocketAddr>;
+        type Error = std::io::Error;
+        type Future = std::future::Ready<Result<Self::Response, std::io::Error>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), std::io::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Name) -> Self::Future {
+            let place = self.asked_count.fetch_add(1, Ordering::SeqCst);
+            let answer = self.answers.get(place).cloned();
+            std::future::ready(
+                answer
+                    .map(Vec::into_iter)
+                    .ok_or_else(|| std::io::ErrorKind::NotFound.into()),
+            )
+        }
+    }
+
+    fn loopback_allowed() -> AddressGuard {
+        AddressGuard::new(vec!["127.0.0.1/32".parse().expect("a network")])
+    }
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().expect("a socket address")
+    }
+
+    async fn connect(
+        resolver: &Scripted,
+        guard: AddressGuard,
+        url: &str,
+    ) -> Result<SocketAddr, ConnectFailure> {
+        let mut connector = GuardedConnector::new(resolver.clone(), guard);
+        let stream = connector.call(url.parse().expect("a URL")).await?;
+        Ok(stream.inner().peer_addr().expect("a connected socket"))
+    }
+
+    #[tokio::test]
+    async fn name_with_any_forbidden_address_is_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let there = listener.local_addr().expect("its address");
+        for forbidden in [
+            "10.0.0.1:0",
+            "169.254.169.254:0",
+            "[::1]:0",
+            "[::ffff:10.0.0.1]:0",
+        ] {
+            let resolver = Scripted::new(vec![vec![there, address(forbidden)]]);
+            let url = format!("http://receiver.example:{}/", there.port());
+            let refused = connect(&resolver, loopback_allowed(), &url).await;
+            assert!(
+                matches!(refused, Err(ConnectFailure::Refused)),
+                "{forbidden}: {refused:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_address_that_was_checked_is_dialled() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let there = listener.local_addr().expect("its address");
+        // A second question would be answered differently: DNS rebinding.
+        let resolver = Scripted::new(vec![vec![there], vec![address("10.0.0.1:80")]]);
+        let url = format!("http://receiver.example:{}/", there.port());
+        let peer = connect(&resolver, loopback_allowed(), &url).await;
+        assert_eq!(peer.expect("permitted"), there);
+        assert_eq!(resolver.asked_count.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn literal_addresses_are_checked_without_the_resolver() {
+        let resolver = Scripted::new(Vec::new());
+        for url in [
+            "http://127.0.0.1:9/",
+            "http://[::1]:9/",
+            "http://[::ffff:127.0.0.1]:9/",
+            "http://[64:ff9b::808:808]:9/",
+            "http://0.0.0.0:9/",
+        ] {
+            let refused = connect(&resolver, AddressGuard::default(), url).await;
+            assert!(
+                matches!(refused, Err(ConnectFailure::Refused)),
+                "{url}: {refused:?}"
+            );
+        }
+        assert_eq!(resolver.asked_count.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn name_without_addresses_is_unresolved() {
+        for answers in [Vec::new(), vec![Vec::new()]] {
+            let resolver = Scripted::new(answers);
+            let failed = connect(&resolver, loopback_allowed(), "http://receiver.example/").await;
+            assert!(
+                matches!(failed, Err(ConnectFailure::Unresolved(_))),
+                "{failed:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The recorder: writes what came of attempts, many in one transaction, and gives their permits back.
+//!
+//! While one batch is being written the next gathers in the channel, so batches are as large as PostgreSQL is slow and
+//! no result waits for others. A result is held until it is written, through any outage: it is never sent again
+//! because of one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reprise_core::ids::DispatcherId;
+use reprise_core::retry::Decision;
+use reprise_core::store::leases::{self, FinishedAttempt, UnusedLease};
+use reprise_core::store::{Database, StoreError};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+use crate::in_flight::Permit;
+use crate::metrics::Metrics;
+use crate::outage::Watch;
+use crate::wakeup::Wakeup;
+
+/// Results in one transaction at most. More, and one commit keeps many permits; fewer, and commits cost more than what
+/// is in them: measured 24 µs a delivery at 200.
+const MAX_BATCH: usize = 200;
+/// After so many failures of a whole batch its results are written one by one: it may be one of them that fails.
+const WHOLE_TRIES: u32 = 3;
+
+/// How a lease ends.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// With an attempt.
+    Finished(Box<FinishedAttempt>),
+    /// Nothing was sent.
+    Unused(UnusedLease),
+}
+
+/// A lease that is to be ended, with the permit that its delivery holds until then.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    pub(crate) permit: Option<Permit>,
+}
+
+/// The one task that ends leases.
+pub(crate) struct Recorder {
+    pub(crate) database: Database,
+    pub(crate) dispatcher_id: DispatcherId,
+    pub(crate) ended: mpsc::Receiver<Ended>,
+    pub(crate) wakeup: Arc<Wakeup>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) watch: Watch,
+    /// The last wait for PostgreSQL is over; what is not written then is left to its leases.
+    pub(crate) give_up: CancellationToken,
+}
+
+/// What is still to be written.
+#[derive(Debug, Default)]
+struct Batch {
+    finished: Vec<FinishedAttempt>,
+    unused: Vec<UnusedLease>,
+}
+
+impl Recorder {
+    /// Writes until nobody can send any more and everything is written.
+    pub(crate) async fn run(mut self) {
+        let mut gathered = Vec::with_capacity(MAX_BATCH);
+        while self.ended.recv_many(&mut gathered, MAX_BATCH).await > 0 {
+            let mut batch = Batch::default();
+            let mut permits = Vec::with_capacity(gathered.len());
+            for one in gathered.drain(..) {
+                permits.extend(one.permit);
+                match one.outcome {
+                    Outcome::Finished(finished) => batch.finished.push(*finished),
+                    Outcome::Unused(lease) => batch.unused.push(lease),
+                }
+            }
+            self.metrics.record_batch.observe_count(permits.len());
+            self.write_until_done(batch).await;
+            drop(permits);
+        }
+    }
+
+    async fn write_until_done(&mut self, mut batch: Batch) {
+        let mut tries = 0_u32;
+        while !self.give_up.is_cancelled() {
+            let written = if tries < WHOLE_TRIES {
+                self.write_whole(&mut batch).await
+            } else {
+                self.write_one_by_one(&mut batch).await
+            };
+            tries = tries.saturating_add(1);
+            match written {
+                Ok(()) => return self.watch.worked(),
+                // Not PostgreSQL's state but one of the results is at fault, and the others must not wait for it.
+                Err(StoreError::Taken(_) | StoreError::Corrupt(_) | StoreError::Failed(_)) => {
+                    tries = WHOLE_TRIES;
+                }
+                Err(error @ StoreError::Unavailable(_)) => {
+                    let wait = self.watch.failed(&error);
+                    self.pause(wait).await;
+                }
+            }
+        }
+        let count = batch.finished.len() + batch.unused.len();
+        warn!(
+            count,
+            "Stopped before {count} results were written, their leases will expire"
+        );
+    }
+
+    async fn pause(&self, wait: Duration) {
+        let _ = tokio::time::timeout(wait, self.give_up.cancelled()).await;
+    }
+
+    async fn write_whole(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        let mut conn = self.database.connection().await?;
+        if !batch.finished.is_empty() {
+            let recorded = leases::finish(&mut conn, self.dispatcher_id, &batch.finished).await?;
+            self.note(&batch.finished, recorded);
+            batch.finished.clear();
+        }
+        if !batch.unused.is_empty() {
+            leases::give_back(&mut conn, &batch.unused).await?;
+            batch.unused.clear();
+            self.wakeup.wake();
+        }
+        Ok(())
+    }
+
+    /// Writes each result in a transaction of its own. One that fails while PostgreSQL works is logged and dropped: its
+    /// lease expires, and the attempt shows as lost.
+    async fn write_one_by_one(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        let mut unavailable = None;
+        for one in std::mem::take(&mut batch.finished) {
+            let mut conn = match self.database.connection().await {
+                Ok(conn) => conn,
+                Err(error) => {
+                    unavailable = Some(error);
+                    batch.finished.push(one);
+                    continue;
+                }
+            };
+            let alone = std::slice::from_ref(&one);
+            match leases::finish(&mut conn, self.dispatcher_id, alone).await {
+                Ok(recorded) => self.note(alone, recorded),
+                Err(error @ StoreError::Unavailable(_)) => {
+                    unavailable = Some(error);
+                    batch.finished.push(one);
+                }
+                Err(error) => {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    error!(delivery.id = %one.delivery_id, attempt.id = %one.attempt.id, cause, "A result can't be recorded, its lease will expire: {error}");
+                }
+            }
+        }
+        match unavailable {
+            Some(error) => Err(error),
+            None => self.write_whole(batch).await,
+        }
+    }
+
+    fn note(&self, finished: &[FinishedAttempt], recorded: usize) {
+        let fenced = finished.len().saturating_sub(recorded);
+        if fenced > 0 {
+            self.metrics.fenced.add(fenced);
+            debug!(
+                fenced,
+                "{fenced} results came after their leases had ended, and were dropped"
+            );
+        }
+        let is_due_at_once = |one: &FinishedAttempt| matches!(one.decision, Decision::Retry { after } if after.is_zero());
+        if finished.iter().any(is_due_at_once) {
+            self.wakeup.wake();
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Endpoints, prepared for sending and cached: secrets are decrypted and headers are made once per version.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use hyper::Uri;
+use hyper::header::{HeaderName, HeaderValue};
+use reprise_core::endpoint::Endpoint;
+use reprise_core::ids::{EndpointId, TenantId};
+use reprise_core::retry::RetryPolicy;
+use reprise_core::sealing::KeyRing;
+use reprise_core::signing::{SignatureScheme, SigningSecret};
+use reprise_core::store::delivery_queue::Claim;
+use reprise_core::store::{AsyncPgConnection, StoreError, endpoints};
+use tracing::error;
+
+/// Endpoints cached at most: some 2 KiB each. Past it the cache starts anew, which costs one load per batch for a
+/// moment; a cleverer eviction would have to earn its keep.
+const MAX_CACHED: usize = 10_000;
+
+/// What is needed of an endpoint to send to it.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) url: Uri,
+    pub(crate) timeout: Duration,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) signature: SignatureScheme,
+    pub(crate) secret: SigningSecret,
+    pub(crate) custom_headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Target {
+    fn prepare(endpoint: Endpoint) -> Result<Self> {
+        let settings = endpoint.settings;
+        let custom_headers = settings
+            .custom_headers
+            .iter()
+            .map(|(name, value)| {
+                let name = HeaderName::from_bytes(name.as_str().as_bytes())?;
+                let mut value = HeaderValue::from_str(value.expose())?;
+                value.set_sensitive(true);
+                Ok((name, value))
+            })
+            .collect::<Result<_>>()
+            .context("custom headers")?;
+        Ok(Self {
+            url: settings.url.as_str().parse().context("URL")?,
+            timeout: settings.timeout,
+            retry: settings.retry,
+            signature: settings.signature,
+            secret: settings.secret,
+            custom_headers,
+        })
+    }
+}
+
+/// The targets of recent claims.
+#[derive(Debug)]
+pub(crate) struct Targets {
+    keys: KeyRing,
+    cache: HashMap<EndpointId, Cached>,
+}
+
+#[derive(Debug)]
+struct Cached {
+    version: i64,
+    target: Arc<Target>,
+}
+
+impl Targets {
+    pub(crate) fn new(keys: KeyRing) -> Self {
+        Self {
+            keys,
+            cache: HashMap::new(),
+        }
+    }
+
+    /// The target of a claim, as it is since the version that was claimed. `None` when [`refresh`](Self::refresh) could
+    /// not load it.
+    pub(crate) fn get(&self, claim: &Claim) -> Option<Arc<Target>> {
+        self.cache
+            .get(&claim.endpoint_id)
+            .filter(|cached| cached.version >= claim.endpoint_version)
+            .map(|cached| Arc::clone(&cached.target))
+    }
+
+    /// Loads what the claims need and the cache lacks. An endpoint that can't be read is logged and left out.
+    ///
+    /// # Errors
+    ///
+    /// PostgreSQL can't be asked.
+    pub(crate) async fn refresh(
+        &mut self,
+        conn: &mut AsyncPgConnection,
+        claims: &[Claim],
+    ) -> Result<(), StoreError> {
+        let missing: HashSet<(TenantId, EndpointId)> = claims
+            .iter()
+            .filter(|claim| self.get(claim).is_none())
+            .map(|claim| (claim.tenant_id, claim.endpoint_id))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if self.cache.len() + missing.len() > MAX_CACHED {
+            self.cache.clear();
+        }
+        let missing: Vec<_> = missing.into_iter().collect();
+        match endpoints::load(conn, &self.keys, &missing).await {
+            Err(StoreError::Corrupt(_)) => self.load_one_by_one(conn, &missing).await,
+            Err(error) => Err(error),
+            Ok(loaded) => {
+                self.insert(loaded);
+                Ok(())
+            }
+        }
+    }
+
+    /// So that one endpoint that can't be read costs only its own deliveries.
+    async fn load_one_by_one(
+        &mut self,
+        conn: &mut AsyncPgConnection,
+        ids: &[(TenantId, EndpointId)],
+    ) -> Result<(), StoreError> {
+        for id in ids {
+            match endpoints::load(conn, &self.keys, std::slice::from_ref(id)).await {
+                Ok(loaded) => self.insert(loaded),
+                Err(StoreError::Corrupt(what)) => {
+                    error!(endpoint.id = %id.1, "An endpoint can't be read, its deliveries wait: {what}");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, loaded: Vec<(i64, Endpoint)>) {
+        for (version, endpoint) in loaded {
+            let id = endpoint.id;
+            match Target::prepare(endpoint) {
+                Ok(target) => {
+                    let target = Arc::new(target);
+                    self.cache.insert(id, Cached { version, target });
+                }
+                Err(error) => {
+                    error!(endpoint.id = %id, "An endpoint can't be sent to, its deliveries wait: {error:#}");
+                }
+            }
+        }
+    }
+}

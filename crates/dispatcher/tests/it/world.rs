@@ -1,0 +1,237 @@
+//! What the tests begin with: a database with a tenant in it, endpoints, events, and ways to look at what came of them.
+//!
+//! Data is made and read through the store, which is what the API does too.
+
+use std::time::Duration;
+
+use reprise_core::attempt::Attempt;
+use reprise_core::custom_headers::CustomHeaders;
+use reprise_core::delivery::{Delivery, DeliveryStatus};
+use reprise_core::endpoint::{Endpoint, EndpointSettings};
+use reprise_core::endpoint_url::EndpointUrl;
+use reprise_core::event_type::{EventPattern, EventType};
+use reprise_core::ids::{DeliveryId, EndpointId, EventId, TenantId, UserId};
+use reprise_core::retry::{RetryDelays, RetryPolicy, RetrySchedule};
+use reprise_core::scope::Scopes;
+use reprise_core::sealing::{KeyRing, SecretKey};
+use reprise_core::signing::{SignatureScheme, SigningSecret};
+use reprise_core::store::deliveries::{self, DeliveryFilter};
+use reprise_core::store::events::{self, NewEvent, Published};
+use reprise_core::store::replays::{self, Urgency};
+use reprise_core::store::{
+    AsyncPgConnection, Database, attempts, endpoints, notifications, tenants, users,
+};
+use reprise_testkit::fixture::SECRET_KEY;
+use reprise_testkit::polling::poll_until;
+
+/// Longer than anything that goes well takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A tenant in a database.
+pub(crate) struct World {
+    database: Database,
+    keys: KeyRing,
+    pub(crate) tenant_id: TenantId,
+    owner: UserId,
+}
+
+/// Settings of an endpoint that most tests are content with: no retries, ten seconds.
+pub(crate) fn settings(url: &str) -> EndpointSettings {
+    EndpointSettings {
+        url: EndpointUrl::from_stored(url).expect("a URL"),
+        description: None,
+        event_patterns: vec![EventPattern::parse("*").expect("a pattern")],
+        timeout: Duration::from_secs(10),
+        retry: retries(&[]),
+        custom_headers: CustomHeaders::default(),
+        signature: SignatureScheme::Standard,
+        secret: SigningSecret::generate(),
+    }
+}
+
+/// A policy that retries after these delays.
+pub(crate) fn retries(delays: &[Duration]) -> RetryPolicy {
+    let delays = RetryDelays::new(delays.to_vec()).expect("few delays");
+    RetryPolicy::new(RetrySchedule::Delays(delays), None).expect("a policy")
+}
+
+impl World {
+    /// A tenant with a user in the database at `url`.
+    pub(crate) async fn create(url: &str) -> Self {
+        let database = Database::new(url, 2);
+        let key = SecretKey::parse(SECRET_KEY).expect("the testkit's key");
+        let tenant_id = TenantId::new();
+        let mut conn = database.connection().await.expect("a connection");
+        tenants::insert(&mut conn, tenant_id, "test")
+            .await
+            .expect("a tenant");
+        let name = format!("user-{tenant_id}");
+        let owner = users::insert(&mut conn, tenant_id, &name, "no hash", &Scopes::all())
+            .await
+            .expect("a user");
+        drop(conn);
+        Self {
+            database,
+            keys: KeyRing::new(key, Vec::new()),
+            tenant_id,
+            owner,
+        }
+    }
+
+    /// A connection to look at rows with.
+    pub(crate) async fn conn(&self) -> impl std::ops::DerefMut<Target = AsyncPgConnection> + '_ {
+        self.database.connection().await.expect("a connection")
+    }
+
+    pub(crate) async fn endpoint(&self, settings: &EndpointSettings) -> EndpointId {
+        let id = EndpointId::new();
+        let mut conn = self.conn().await;
+        endpoints::insert(
+            &mut conn,
+            &self.keys,
+            self.tenant_id,
+            id,
+            self.owner,
+            settings,
+        )
+        .await
+        .expect("an endpoint");
+        id
+    }
+
+    pub(crate) async fn find_endpoint(&self, id: EndpointId) -> Endpoint {
+        endpoints::find(&mut *self.conn().await, &self.keys, self.tenant_id, id)
+            .await
+            .expect("readable")
+            .expect("there")
+    }
+
+    /// Publishes an event without waking a dispatcher.
+    pub(crate) async fn publish_quietly(&self, payload: &[u8]) -> EventId {
+        let mut conn = self.conn().await;
+        let event = NewEvent {
+            id: EventId::new(),
+            event_type: EventType::parse("invoice.paid").expect("a type"),
+            event_group: None,
+            payload: payload.to_vec(),
+        };
+        let subscriptions = endpoints::list_subscriptions(&mut conn, self.tenant_id)
+            .await
+            .expect("subscriptions");
+        let published = events::publish(&mut conn, self.tenant_id, &subscriptions, &event)
+            .await
+            .expect("published");
+        assert!(
+            matches!(published, Published::Stored { .. }),
+            "{published:?}"
+        );
+        event.id
+    }
+
+    /// Publishes an event and wakes the dispatchers.
+    pub(crate) async fn publish(&self, payload: &[u8]) -> EventId {
+        let id = self.publish_quietly(payload).await;
+        self.wake().await;
+        id
+    }
+
+    pub(crate) async fn wake(&self) {
+        notifications::notify_ready(&mut *self.conn().await)
+            .await
+            .expect("notified");
+    }
+
+    /// Replays a delivery, ahead of everything else.
+    pub(crate) async fn replay_express(&self, id: DeliveryId) -> DeliveryId {
+        let mut conn = self.conn().await;
+        let source = replays::find_source(&mut conn, self.tenant_id, id)
+            .await
+            .expect("readable")
+            .expect("there");
+        replays::insert(&mut conn, &source, Urgency::Express)
+            .await
+            .expect("inserted")
+            .expect("the endpoint is enabled")
+            .id
+    }
+
+    /// All deliveries to an endpoint, newest first.
+    pub(crate) async fn deliveries(&self, endpoint_id: EndpointId) -> Vec<Delivery> {
+        let filter = DeliveryFilter {
+            endpoint_id: Some(endpoint_id),
+            ..DeliveryFilter::default()
+        };
+        deliveries::list(
+            &mut *self.conn().await,
+            self.tenant_id,
+            &filter,
+            None,
+            10_000,
+        )
+        .await
+        .expect("deliveries")
+    }
+
+    /// The one delivery to an endpoint.
+    pub(crate) async fn delivery(&self, endpoint_id: EndpointId) -> Delivery {
+        let mut all = self.deliveries(endpoint_id).await;
+        assert_eq!(all.len(), 1, "{all:?}");
+        all.remove(0)
+    }
+
+    /// Waits until the one delivery to an endpoint is as `condition` says.
+    pub(crate) async fn wait_for(
+        &self,
+        endpoint_id: EndpointId,
+        condition: impl Fn(&Delivery) -> bool,
+    ) -> Delivery {
+        let found = poll_until(PATIENCE, async || {
+            Some(self.delivery(endpoint_id).await).filter(&condition)
+        });
+        match found.await {
+            Some(delivery) => delivery,
+            None => panic!("in vain: {:?}", self.delivery(endpoint_id).await),
+        }
+    }
+
+    /// Waits until the one delivery to an endpoint has a status.
+    pub(crate) async fn wait_for_status(
+        &self,
+        endpoint_id: EndpointId,
+        status: DeliveryStatus,
+    ) -> Delivery {
+        self.wait_for(endpoint_id, |delivery| delivery.status == status)
+            .await
+    }
+
+    /// Waits until all `count` deliveries to an endpoint have a status.
+    pub(crate) async fn wait_for_all(
+        &self,
+        endpoint_id: EndpointId,
+        count: usize,
+        status: DeliveryStatus,
+    ) -> Vec<Delivery> {
+        let found = poll_until(PATIENCE, async || {
+            let all = self.deliveries(endpoint_id).await;
+            let is_so = all.len() == count && all.iter().all(|one| one.status == status);
+            is_so.then_some(all)
+        });
+        found
+            .await
+            .unwrap_or_else(|| panic!("not all {count} became {status}"))
+    }
+
+    /// The attempts of a delivery that have ended, the first one first.
+    pub(crate) async fn attempts(&self, id: DeliveryId) -> Vec<Attempt> {
+        attempts::list(&mut *self.conn().await, self.tenant_id, id)
+            .await
+            .expect("attempts")
+    }
+
+    /// The error kinds of a delivery's attempts; `None` where one succeeded.
+    pub(crate) async fn error_kinds(&self, id: DeliveryId) -> Vec<Option<String>> {
+        let attempts = self.attempts(id).await;
+        let kind = |attempt: Attempt| attempt.error.map(|error| error.kind);
+        attempts.into_iter().map(kind).collect()
+    }
+}
