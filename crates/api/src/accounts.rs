@@ -114,9 +114,8 @@ pub async fn run_api_key(
 }
 
 async fn connect(database_url: &SecretText) -> anyhow::Result<AsyncPgConnection> {
-    AsyncPgConnection::establish(database_url.expose())
-        .await
-        .context("connecting to PostgreSQL (DATABASE_URL)")
+    let connected = reprise_core::store::connect(database_url.expose()).await;
+    connected.context("connecting to PostgreSQL (DATABASE_URL)")
 }
 
 async fn insert_key(
