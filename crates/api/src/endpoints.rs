@@ -3,6 +3,8 @@
 mod body;
 mod view;
 
+use std::time::Duration;
+
 use actix_web::http::header;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -10,6 +12,9 @@ use reprise_core::endpoint::{Endpoint, EndpointStatus};
 use reprise_core::ids::EndpointId;
 use reprise_core::scope::Scope;
 use reprise_core::store::endpoints::{self as store, Changed, EndpointChange};
+
+use reprise_core::store::leases;
+use tokio::time::Instant;
 
 use crate::auth::Caller;
 use crate::body::{MAX_BODY_BYTES, read_json};
@@ -25,6 +30,11 @@ pub use view::{EndpointResponse, EndpointWithSecret};
 
 /// Endpoints of a tenant at most: the contract's limit.
 const MAX_ENDPOINTS: i64 = 10_000;
+/// How long deleting waits for requests under way: longer than any that was not sent yet takes to be; those that hang
+/// at the receiver have been sent.
+const QUIET_WAIT: Duration = Duration::from_secs(5);
+/// How often it looks.
+const QUIET_LOOK_INTERVAL: Duration = Duration::from_millis(25);
 /// What a list is called in its cursors.
 const LIST: &str = "endpoints";
 
@@ -150,6 +160,8 @@ pub async fn update(
 }
 
 /// Deletes an endpoint: nothing is sent any more, unfinished deliveries become `canceled`, history stays readable.
+///
+/// Requests that are under way are waited for, up to five seconds; none begins after the answer.
 #[utoipa::path(
     delete, path = "/v1/webhooks/endpoints/{endpoint_id}", tag = "endpoints", operation_id = "delete_endpoint",
     params(("endpoint_id" = String, Path)),
@@ -168,7 +180,26 @@ pub async fn delete(
         })
     })
     .await?;
+    wait_until_quiet(&state, &endpoint).await?;
     Ok(HttpResponse::Ok().json(EndpointResponse::from(&endpoint)))
+}
+
+/// Waits until no dispatcher works on a delivery to the endpoint: one that was claimed just before the endpoint was
+/// deleted may still be on its way out.
+async fn wait_until_quiet(state: &AppState, endpoint: &Endpoint) -> Result<(), ApiError> {
+    let deadline = Instant::now() + QUIET_WAIT;
+    while Instant::now() < deadline {
+        let is_busy = state
+            .with_connection(async |conn| {
+                leases::is_any_live(conn, endpoint.tenant_id, endpoint.id).await
+            })
+            .await?;
+        if !is_busy {
+            break;
+        }
+        tokio::time::sleep(QUIET_LOOK_INTERVAL).await;
+    }
+    Ok(())
 }
 
 async fn change(
