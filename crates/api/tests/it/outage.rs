@@ -92,6 +92,10 @@ async fn redelivery_under_way_outlives_a_restart_of_postgresql() {
     let playing = async {
         let claim = dispatcher.claim_express().await;
         cluster.stop();
+        // Each takes as long as the waiting call's own look at PostgreSQL, which happens meanwhile.
+        for _ in 0..2 {
+            let _ = api.anonymous().get("/readyz").await.expect_status(503);
+        }
         cluster.restart();
         let mut again = PlayedDispatcher::start(cluster.url()).await;
         again.finish(&claim, Played::Answered(204)).await;
