@@ -96,6 +96,7 @@ impl PlayedDispatcher {
         claim_ready(&mut self.conn, &request)
             .await
             .expect("a claim works")
+            .claims
     }
 
     /// Leases the express deliveries that are there now.
