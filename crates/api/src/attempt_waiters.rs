@@ -9,7 +9,7 @@ use reprise_core::ids::{AttemptId, TenantId};
 use reprise_core::store::attempts;
 use reprise_core::store::notifications::{self, Notification};
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::ApiError;
 use crate::state::AppState;
@@ -20,6 +20,9 @@ const MAX_PER_TENANT: usize = 64;
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 /// Later looks, for notifications that were lost.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How far past the deadline the last look may go on while PostgreSQL is slow or away.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// Who waits for what.
 #[derive(Default)]
@@ -134,11 +137,12 @@ impl AttemptWaiters {
     }
 }
 
-/// Waits until an attempt has been recorded, at most until `deadline`; `None` when it has not by then.
+/// Waits until an attempt has been recorded, at most until `deadline`; `None` when it has not by then. An outage of
+/// PostgreSQL is waited out too: the replay is durable, and repeating the request would make another.
 ///
 /// # Errors
 ///
-/// [`ApiError::Unavailable`] when PostgreSQL can't be asked.
+/// [`ApiError::Internal`] when the attempt is there and can't be read.
 pub async fn wait_for_attempt(
     state: &AppState,
     _place: &Place,
@@ -151,12 +155,16 @@ pub async fn wait_for_attempt(
     loop {
         let until = deadline.min(Instant::now() + patience);
         // Told, or time to look: the same thing follows.
-        let _ = tokio::time::timeout_at(until, entry.recorded.notified()).await;
-        let attempt = state
-            .with_connection(async |conn| attempts::find(conn, tenant_id, attempt_id).await)
-            .await?;
-        if attempt.is_some() || Instant::now() >= deadline {
-            return Ok(attempt);
+        let _ = timeout_at(until, entry.recorded.notified()).await;
+        let looking =
+            state.with_connection(async |conn| attempts::find(conn, tenant_id, attempt_id).await);
+        match timeout_at(deadline + LAST_LOOK, looking).await {
+            Ok(Ok(Some(attempt))) => return Ok(Some(attempt)),
+            Ok(Ok(None) | Err(ApiError::Unavailable(_))) | Err(_) => {}
+            Ok(Err(error)) => return Err(error),
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
         }
         patience = LOOK_INTERVAL;
     }

@@ -170,11 +170,18 @@ async fn replay_and_wait(
     wait_for_attempt(state, &place, caller.tenant_id, attempt_id, deadline).await?;
     let kept: KeptId = serde_json::from_str(replay.answer.get()).map_err(unreadable)?;
     let id = path_id::delivery(&kept.id);
-    let delivery = state
+    let mut response = HttpResponse::Ok();
+    response.insert_header(("Preference-Applied", format!("wait={}", wait.as_secs())));
+    let found = state
         .with_connection(async |conn| deliveries::find(conn, caller.tenant_id, id).await)
-        .await?
-        .ok_or_else(not_found)?;
-    Ok(HttpResponse::Ok()
-        .insert_header(("Preference-Applied", format!("wait={}", wait.as_secs())))
-        .json(WebhookDeliveryResponse::from(&delivery)))
+        .await;
+    match found {
+        Ok(delivery) => {
+            let delivery = delivery.ok_or_else(not_found)?;
+            Ok(response.json(WebhookDeliveryResponse::from(&delivery)))
+        }
+        // The replay is durable: an error now would have it made twice.
+        Err(ApiError::Unavailable(_)) => Ok(response.json(replay.answer)),
+        Err(error) => Err(error),
+    }
 }

@@ -427,7 +427,7 @@ async fn calls_that_wait_are_bounded_per_tenant() {
     let mut refused = Vec::new();
     while refused.len() < 6 {
         let answer = calls.join_next().await.expect("more").expect("no panic");
-        assert_eq!(answer.header("retry-after"), Some("1"));
+        assert_eq!(answer.header("retry-after"), Some("2"));
         refused.push(code(answer, 429));
     }
     assert!(refused.iter().all(|code| code == "too_many_waiting"));
