@@ -52,3 +52,12 @@ pub struct Attempt {
     /// The address that was dialled.
     pub remote_ip: Option<IpAddr>,
 }
+
+impl Attempt {
+    /// The duration in whole milliseconds.
+    #[must_use]
+    pub fn duration_ms(&self) -> Option<u64> {
+        self.duration
+            .map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    }
+}

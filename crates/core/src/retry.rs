@@ -48,6 +48,13 @@ pub enum RetrySchedule {
 }
 
 impl RetrySchedule {
+    /// Its delays in their order, without jitter.
+    pub fn delays(&self) -> Vec<Duration> {
+        (0..self.length())
+            .map(|index| self.delay_at(index))
+            .collect()
+    }
+
     /// The number of delays in the schedule.
     fn length(&self) -> u32 {
         match self {

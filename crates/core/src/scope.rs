@@ -44,6 +44,19 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// What it allows, for people.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::EventsWrite => "Publish events",
+            Self::WebhooksRead => "Read endpoints, events, deliveries and attempts",
+            Self::WebhooksWrite => "Change endpoints; replay, redeliver and cancel",
+            Self::Admin => "Manage API keys",
+        }
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -5,6 +5,7 @@
 
 pub mod api_keys;
 pub mod attempts;
+pub mod connection;
 pub mod deliveries;
 pub mod delivery_queue;
 pub mod dispatchers;
@@ -25,9 +26,11 @@ mod statement;
 pub mod tenants;
 pub mod users;
 
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::result::DatabaseErrorKind;
 use thiserror::Error;
 
+pub use connection::connect;
+pub use diesel::result::Error as DieselError;
 pub use diesel_async::AsyncPgConnection;
 pub use migrations::migrate;
 pub use pool::{Database, PooledConnection};

@@ -28,6 +28,8 @@ pub struct ApiKey {
     pub key_hash: Vec<u8>,
     /// What both the key and its user may do.
     pub scopes: Scopes,
+    /// Whether `last_used_at` is more than a minute behind: see [`touch`].
+    pub is_use_unnoted: bool,
 }
 
 /// What is kept of a new key.
@@ -95,6 +97,7 @@ pub async fn find_by_prefix(
         Vec<u8>,
         Vec<Option<String>>,
         Vec<Option<String>>,
+        bool,
     );
     let row = api_keys::table
         .inner_join(
@@ -114,19 +117,25 @@ pub async fn find_by_prefix(
             api_keys::key_hash,
             api_keys::scopes,
             users::scopes,
+            diesel::dsl::sql::<sql_types::Bool>(
+                "coalesce(last_used_at < now() - interval '1 minute', true)",
+            ),
         ))
         .first::<Row>(conn)
         .await
         .optional()?;
-    row.map(|(tenant_id, id, user_id, key_hash, scopes, user_scopes)| {
-        Ok(ApiKey {
-            tenant_id: TenantId::from_uuid(tenant_id),
-            id: ApiKeyId::from_uuid(id),
-            user_id: UserId(user_id),
-            key_hash,
-            scopes: read_scopes(scopes)?.intersection(&read_scopes(user_scopes)?),
-        })
-    })
+    row.map(
+        |(tenant_id, id, user_id, key_hash, scopes, user_scopes, is_use_unnoted)| {
+            Ok(ApiKey {
+                tenant_id: TenantId::from_uuid(tenant_id),
+                id: ApiKeyId::from_uuid(id),
+                user_id: UserId(user_id),
+                key_hash,
+                scopes: read_scopes(scopes)?.intersection(&read_scopes(user_scopes)?),
+                is_use_unnoted,
+            })
+        },
+    )
     .transpose()
 }
 

@@ -51,6 +51,10 @@ fn read_headers(headers: Option<Value>) -> Result<Vec<(String, String)>, StoreEr
 }
 
 /// Records attempts that have ended; the caller's transaction changes their deliveries too.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one bind per column, in the order of the statement"
+)]
 pub(super) async fn insert(
     conn: &mut AsyncPgConnection,
     dispatcher_id: DispatcherId,
@@ -136,7 +140,7 @@ fn read_row(row: AttemptRow) -> Result<Attempt, StoreError> {
         Some(status) => Some(RecordedResponse {
             status: stored("HTTP status", u16::try_from(status))?,
             headers: read_headers(row.response_headers)?,
-            body: row.response_body.unwrap_or_else(Vec::new),
+            body: row.response_body.unwrap_or_default(),
             body_truncated: row.response_body_truncated,
         }),
     };

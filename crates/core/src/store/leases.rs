@@ -385,6 +385,37 @@ pub async fn give_back(
     Ok(())
 }
 
+#[derive(diesel::QueryableByName)]
+struct AnyRow {
+    #[diesel(sql_type = Bool)]
+    any: bool,
+}
+
+/// Whether a dispatcher works on a delivery to this endpoint now.
+///
+/// Index: the part of `delivery_queue_waiting_idx` in which leases end.
+///
+/// # Errors
+///
+/// [`StoreError`] when PostgreSQL can't be asked.
+pub async fn is_any_live(
+    conn: &mut AsyncPgConnection,
+    tenant_id: TenantId,
+    endpoint_id: EndpointId,
+) -> Result<bool, StoreError> {
+    let row: AnyRow = statement(
+        "SELECT EXISTS (
+             SELECT FROM delivery_queue
+             WHERE due_at > now() AND due_at < now() + interval '2 minutes' AND lease_token IS NOT NULL
+               AND tenant_id = $1 AND endpoint_id = $2) AS any",
+    )
+    .bind::<sql_types::Uuid, _>(tenant_id.as_uuid())
+    .bind::<sql_types::Uuid, _>(endpoint_id.as_uuid())
+    .get_result(conn)
+    .await?;
+    Ok(row.any)
+}
+
 /// Gives back all leases of a dispatcher that stops, without costing the deliveries an attempt. Returns their number.
 ///
 /// # Errors

@@ -1,24 +1,22 @@
 //! Bringing a database to this version's schema.
 
-use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncMigrationHarness, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use thiserror::Error;
 use tracing::info;
 
+use super::connection::connect;
 use super::{StoreError, partitions};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
 
 /// Names the lock under which one process at a time migrates. Any number would do; it must never change.
-const LOCK: i64 = 0x7265_7072_6973_65;
+const LOCK: i64 = 0x0072_6570_7269_7365;
 
 /// The schema could not be brought up to date.
 #[derive(Debug, Error)]
 pub enum MigrateError {
-    /// No connection.
-    #[error("connecting to PostgreSQL")]
-    Connect(#[from] diesel::ConnectionError),
-    /// A statement around the migrations failed.
+    /// PostgreSQL is away, or a statement around the migrations failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A migration failed; those before it stand.
@@ -33,7 +31,7 @@ pub enum MigrateError {
 ///
 /// [`MigrateError`]; what was applied before the failure stands, and the call can be repeated.
 pub async fn migrate(database_url: &str) -> Result<(), MigrateError> {
-    let mut connection = AsyncPgConnection::establish(database_url).await?;
+    let mut connection = connect(database_url).await?;
     diesel::sql_query(format!("SELECT pg_advisory_lock({LOCK})"))
         .execute(&mut connection)
         .await

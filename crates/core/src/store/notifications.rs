@@ -4,11 +4,12 @@ use std::pin::pin;
 use std::time::Duration;
 
 use diesel::sql_types::Text;
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::StreamExt;
 use tracing::warn;
 
 use super::StoreError;
+use super::connection::connect;
 use super::statement::{Bind, statement};
 
 /// Somewhere a delivery became ready.
@@ -74,9 +75,7 @@ async fn listen_once(
     channels: &[&str],
     mut hear: impl FnMut(Notification),
 ) -> Result<(), StoreError> {
-    let mut conn = AsyncPgConnection::establish(database_url)
-        .await
-        .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    let mut conn = connect(database_url).await?;
     for channel in channels {
         conn.batch_execute(&format!("LISTEN {channel}")).await?;
     }

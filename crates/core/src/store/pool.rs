@@ -10,6 +10,7 @@ use diesel_async::pooled_connection::{
 use futures_util::FutureExt;
 
 use super::StoreError;
+use super::connection::establish;
 
 /// How long a caller waits for a connection. Longer, and a client hangs while PostgreSQL is away; shorter, and a short
 /// burst is refused.
@@ -42,6 +43,7 @@ impl Database {
             }
             .boxed()
         }));
+        config.custom_setup = Box::new(|url| establish(url).boxed());
         let manager = AsyncDieselConnectionManager::new_with_config(url, config);
         let pool = Pool::builder()
             .max_size(max_connections)

@@ -1,5 +1,8 @@
 //! The template that test databases are copied from, made once for each state of `migrations/`.
 //!
+//! A migrated database also has partitions for the coming days, so a template is good for its day
+//! only; those of earlier days are dropped when a new one is made.
+//!
 //! Its maker holds an advisory lock exclusively, those who copy it hold the same lock shared, so
 //! that any number of test processes can start at once and none has to try again.
 
@@ -9,32 +12,34 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use diesel::{
-    QueryableByName,
-    sql_types::{BigInt, Text},
-};
+use diesel::{QueryableByName, sql_types::Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
 
 use super::{database_url, migrate};
 use crate::repository;
 
-/// The advisory lock around the template; any number that nothing else on a test server uses.
-const LOCK: i64 = 0x0072_6570_7269_7365;
+/// The advisory lock around the template; any number that nothing else on the server uses.
+const LOCK: i64 = 0x0072_6570_7465_7374;
+
+const PREFIX: &str = "reprise_template_";
 
 /// Creates the database `name` as a copy of the template, which it makes if need be.
 pub(super) async fn copy(server_url: &str, name: &str) -> Result<()> {
     let template = current_name()?;
     let mut server = AsyncPgConnection::establish(server_url).await?;
-    lock(&mut server, "pg_advisory_lock_shared").await?;
+    call(&mut server, "pg_advisory_lock_shared").await?;
     if !database_exists(&mut server, &template).await? {
-        unlock_all(&mut server).await?;
-        lock(&mut server, "pg_advisory_lock").await?;
+        call(&mut server, "pg_advisory_unlock_shared").await?;
+        call(&mut server, "pg_advisory_lock").await?;
         if !database_exists(&mut server, &template).await? {
+            drop_outdated(&mut server).await?;
             make(&mut server, server_url, &template).await?;
         }
-        unlock_all(&mut server).await?;
-        lock(&mut server, "pg_advisory_lock_shared").await?;
+        // Shared before exclusive is given back: nobody gets between the making and the copying.
+        call(&mut server, "pg_advisory_lock_shared").await?;
+        call(&mut server, "pg_advisory_unlock").await?;
     }
     server
         .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}"))
@@ -66,32 +71,54 @@ async fn make(server: &mut AsyncPgConnection, server_url: &str, template: &str) 
         .context("naming the template")
 }
 
-async fn lock(server: &mut AsyncPgConnection, function: &str) -> Result<()> {
+/// Drops the templates of earlier days; nobody copies them while the lock is held exclusively.
+async fn drop_outdated(server: &mut AsyncPgConnection) -> Result<()> {
+    let outdated: Vec<Database> = diesel::sql_query(
+        "SELECT datname::text AS name FROM pg_database \
+         WHERE starts_with(datname, $1) AND datname < $2",
+    )
+    .bind::<Text, _>(PREFIX)
+    .bind::<Text, _>(name_of_today())
+    .load(server)
+    .await?;
+    for Database { name } in outdated {
+        server
+            .batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)"))
+            .await?;
+    }
+    Ok(())
+}
+
+/// Calls one of PostgreSQL's functions for advisory locks. The session's end gives all of them back.
+async fn call(server: &mut AsyncPgConnection, function: &str) -> Result<()> {
     server
         .batch_execute(&format!("SELECT {function}({LOCK})"))
         .await
-        .context("locking the template")
-}
-
-async fn unlock_all(server: &mut AsyncPgConnection) -> Result<()> {
-    server
-        .batch_execute("SELECT pg_advisory_unlock_all()")
-        .await
-        .context("unlocking the template")
+        .with_context(|| format!("{function} for the template"))
 }
 
 async fn database_exists(server: &mut AsyncPgConnection, name: &str) -> Result<bool> {
-    let found: Count = diesel::sql_query("SELECT count(*) FROM pg_database WHERE datname = $1")
-        .bind::<Text, _>(name)
-        .get_result(server)
-        .await?;
-    Ok(found.count > 0)
+    let found: Vec<Database> =
+        diesel::sql_query("SELECT datname::text AS name FROM pg_database WHERE datname = $1")
+            .bind::<Text, _>(name)
+            .load(server)
+            .await?;
+    Ok(!found.is_empty())
 }
 
 #[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
+struct Database {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+/// The beginning of the names of today's templates; those of earlier days sort before it.
+fn name_of_today() -> String {
+    let today = OffsetDateTime::now_utc()
+        .date()
+        .to_string()
+        .replace('-', "");
+    format!("{PREFIX}{today}")
 }
 
 fn current_name() -> Result<String> {
@@ -104,7 +131,7 @@ fn current_name() -> Result<String> {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    Ok(format!("reprise_template_{digest}"))
+    Ok(format!("{}_{digest}", name_of_today()))
 }
 
 /// All files in `folder` and its folders, sorted by path.

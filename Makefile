@@ -1,0 +1,79 @@
+# Everything a developer or CI does with Reprise. `make` or `make help` explains; the work is in scripts/.
+
+SHELL := /bin/bash
+STEP := scripts/step
+
+# Handed on to the program or runner: make run ARGS=--once, make test ARGS=name_of_a_test
+ARGS ?=
+
+# In this order: what is quick comes first. Those that compile share artifacts from clippy on.
+CHECKS := fmt style scripts arrows typos unused deny clippy docs migrations schema
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check build fmt clean toolchain $(CHECKS:%=check-%)
+
+help: ## Explain the targets
+	@printf 'Reprise: webhook delivery that can be replayed.\n\nUsage: make TARGET [ARGS=...]\n\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nVariables:\n'
+	@printf '  %-28s %s\n' \
+	    DATABASE_URL 'make run uses this PostgreSQL; unset: a private one, in .dev/pgdata' \
+	    REPRISE_TEST_DATABASE_URL 'make test makes its databases there; unset: a throw-away PostgreSQL' \
+	    REPRISE_PG_BINDIR 'folder of the PostgreSQL programs to use (scripts/postgres --help)'
+
+run: ## Start PostgreSQL, API, dispatcher and a demo receiver, and show what to try; Ctrl-C stops all
+	@scripts/run $(ARGS)
+
+test: ## Run all tests against a throw-away PostgreSQL
+	@scripts/test $(ARGS)
+
+check: $(CHECKS:%=check-%) ## Run all checks that follow (what CI runs before the tests)
+	@printf '\nAll checks passed.\n'
+
+# Says what to install where cargo or a C compiler is missing.
+toolchain:
+	@scripts/toolchain
+
+fmt $(CHECKS:%=check-%): toolchain
+
+check-fmt: ## The code is formatted (make fmt formats it)
+	@$(STEP) check-fmt cargo fmt --all --check
+
+check-style: ## Conventions that no lint knows: environment, #[allow], #[ignore], spawning, SQL
+	@$(STEP) check-style scripts/check/style
+
+check-scripts: ## The shell scripts parse, and shellcheck finds nothing where it is installed
+	@$(STEP) check-scripts scripts/check/scripts
+
+check-arrows: ## Crates depend on each other only as designed: api -> core <- dispatcher
+	@$(STEP) check-arrows scripts/check/arrows
+
+check-typos: ## Spelling
+	@$(STEP) check-typos scripts/check/typos
+
+check-unused: ## Every dependency is used
+	@$(STEP) check-unused scripts/check/unused
+
+check-deny: ## Dependencies: bans, licences, sources, and advisories where their database can be reached
+	@$(STEP) check-deny scripts/check/deny
+
+check-clippy: ## Lints, on all targets, as errors
+	@$(STEP) check-clippy cargo clippy --workspace --all-targets --locked -- -D warnings
+
+check-docs: ## The documentation builds without a warning
+	@RUSTDOCFLAGS='-D warnings' $(STEP) check-docs cargo doc --workspace --no-deps --locked
+
+check-migrations: ## Migrations go up, down and up again
+	@$(STEP) check-migrations scripts/check/migrations
+
+check-schema: ## schema.rs agrees with a migrated database
+	@$(STEP) check-schema scripts/check/schema
+
+build: ## Build the programs, for development
+	@scripts/build $(ARGS)
+
+fmt: ## Format the code
+	@cargo fmt --all
+
+clean: ## Remove what was built, fetched or stored: target/ and .dev/, the private PostgreSQL included
+	@scripts/clean

@@ -1,0 +1,192 @@
+//! Making tenants, users and API keys from the command line.
+
+use std::io::{BufRead, IsTerminal};
+
+use anyhow::{Context, bail};
+use diesel_async::{AsyncConnection, AsyncPgConnection};
+use reprise_core::ids::{ApiKeyId, TenantId, UserId};
+use reprise_core::scope::Scopes;
+use reprise_core::secret::SecretText;
+use reprise_core::store::api_keys::{self, NewApiKey};
+use reprise_core::store::{StoreError, tenants, users};
+use serde_json::{Value, json};
+
+use crate::auth::api_key::NewKey;
+use crate::auth::password::{self, MAX_PASSWORD_BYTES};
+use crate::cli::{ApiKeyCommand, NewUserArgs, PasswordArgs, TenantCommand, UserCommand};
+
+/// Shortest password, in characters: NIST SP 800-63B section 5.1.1.
+const MIN_PASSWORD_CHARS: usize = 8;
+
+/// Runs `tenant …` and returns what it prints.
+///
+/// # Errors
+///
+/// What is wrong with the input, or with the database; nothing was made then.
+pub async fn run_tenant(
+    database_url: &SecretText,
+    command: TenantCommand,
+) -> anyhow::Result<Value> {
+    let TenantCommand::Create { name, user } = command;
+    check_name("--name", &name)?;
+    check_name("--username", &user.username)?;
+    let password_hash = read_password_hash(&user.password)?;
+    let mut conn = connect(database_url).await?;
+    let tenant_id = TenantId::new();
+    let (user_id, api_key) = conn
+        .transaction(async |conn| {
+            tenants::insert(conn, tenant_id, &name).await?;
+            let user_id = users::insert(
+                conn,
+                tenant_id,
+                &user.username,
+                &password_hash,
+                &Scopes::all(),
+            )
+            .await?;
+            let key = insert_key(conn, tenant_id, user_id, "first", &Scopes::all()).await?;
+            Ok::<_, StoreError>((user_id, key))
+        })
+        .await
+        .map_err(|error| explain_taken(error, &user.username))?;
+    Ok(json!({"tenant_id": tenant_id.as_uuid(), "user_id": user_id.0, "api_key": api_key}))
+}
+
+/// Runs `user …` and returns what it prints.
+///
+/// # Errors
+///
+/// What is wrong with the input, or with the database; nothing was changed then.
+pub async fn run_user(database_url: &SecretText, command: UserCommand) -> anyhow::Result<Value> {
+    match command {
+        UserCommand::Create { tenant_id, user } => {
+            check_name("--username", &user.username)?;
+            let password_hash = read_password_hash(&user.password)?;
+            let mut conn = connect(database_url).await?;
+            let tenant_id = TenantId::from_uuid(tenant_id);
+            let user_id = users::insert(
+                &mut conn,
+                tenant_id,
+                &user.username,
+                &password_hash,
+                &Scopes::all(),
+            )
+            .await
+            .map_err(|error| explain_taken(error, &user.username))?;
+            Ok(json!({"tenant_id": tenant_id.as_uuid(), "user_id": user_id.0}))
+        }
+        UserCommand::SetPassword(NewUserArgs { username, password }) => {
+            let password_hash = read_password_hash(&password)?;
+            let mut conn = connect(database_url).await?;
+            if !users::set_password(&mut conn, &username, &password_hash).await? {
+                bail!("there is no user '{username}'");
+            }
+            Ok(json!({"username": username}))
+        }
+    }
+}
+
+/// Runs `api-key …` and returns what it prints.
+///
+/// # Errors
+///
+/// What is wrong with the input, or with the database; nothing was made then.
+pub async fn run_api_key(
+    database_url: &SecretText,
+    command: ApiKeyCommand,
+) -> anyhow::Result<Value> {
+    let ApiKeyCommand::Create {
+        username,
+        name,
+        scope,
+    } = command;
+    check_name("--name", &name)?;
+    let mut conn = connect(database_url).await?;
+    let Some(user) = users::find_by_name(&mut conn, &username).await? else {
+        bail!("there is no user '{username}'");
+    };
+    let scopes = match scope {
+        None => user.scopes.clone(),
+        Some(text) => Scopes::parse(&text).context("--scope")?,
+    };
+    let key = insert_key(&mut conn, user.tenant_id, user.id, &name, &scopes).await?;
+    Ok(json!({"tenant_id": user.tenant_id.as_uuid(), "user_id": user.id.0, "api_key": key}))
+}
+
+async fn connect(database_url: &SecretText) -> anyhow::Result<AsyncPgConnection> {
+    let connected = reprise_core::store::connect(database_url.expose()).await;
+    connected.context("connecting to PostgreSQL (DATABASE_URL)")
+}
+
+async fn insert_key(
+    conn: &mut AsyncPgConnection,
+    tenant_id: TenantId,
+    user_id: UserId,
+    name: &str,
+    scopes: &Scopes,
+) -> Result<String, StoreError> {
+    let key = NewKey::generate();
+    let row = NewApiKey {
+        id: ApiKeyId::new(),
+        user_id,
+        name,
+        prefix: &key.prefix,
+        key_hash: &key.hash,
+        scopes,
+        expires_at: None,
+    };
+    api_keys::insert(conn, tenant_id, &row).await?;
+    Ok(key.text)
+}
+
+fn check_name(flag: &str, name: &str) -> anyhow::Result<()> {
+    if name.trim().is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
+        bail!("{flag} must have 1 to 200 characters, none of them control characters");
+    }
+    Ok(())
+}
+
+fn explain_taken(error: StoreError, username: &str) -> anyhow::Error {
+    match error {
+        StoreError::Taken(_) => anyhow::anyhow!(
+            "the username '{username}' is taken; usernames are unique over all tenants"
+        ),
+        StoreError::Unavailable(_) | StoreError::Corrupt(_) | StoreError::Failed(_) => {
+            anyhow::Error::new(error).context(
+                "is the database migrated (`reprise-api migrate`), and does the tenant exist?",
+            )
+        }
+    }
+}
+
+fn read_password_hash(args: &PasswordArgs) -> anyhow::Result<String> {
+    let password = match &args.password {
+        Some(password) => password.clone(),
+        None => ask_for_password()?,
+    };
+    if password.chars().count() < MIN_PASSWORD_CHARS || password.len() > MAX_PASSWORD_BYTES {
+        bail!(
+            "REPRISE_PASSWORD must have {MIN_PASSWORD_CHARS} characters at least and {MAX_PASSWORD_BYTES} bytes at most"
+        );
+    }
+    Ok(password::hash(&password)?)
+}
+
+/// Asks at the terminal, or reads a line of the standard input where there is none.
+fn ask_for_password() -> anyhow::Result<String> {
+    let stdin = std::io::stdin();
+    let password = if stdin.is_terminal() {
+        rpassword::prompt_password("Password: ").context("reading the password")?
+    } else {
+        let mut line = String::new();
+        stdin
+            .lock()
+            .read_line(&mut line)
+            .context("reading the password")?;
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    };
+    if password.is_empty() {
+        bail!("no password: set REPRISE_PASSWORD, or type it when asked");
+    }
+    Ok(password)
+}

@@ -1,0 +1,148 @@
+//! Who calls: credentials in, a [`Caller`] out. A handler with a `Caller` in its signature is authenticated, and only
+//! a `Caller` yields a [`TenantId`].
+
+pub mod api_key;
+pub mod login;
+pub mod password;
+pub mod token;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::http::header;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest, dev};
+use reprise_core::ids::{TenantId, UserId};
+use reprise_core::scope::{Scope, Scopes};
+use reprise_core::store::{api_keys, users};
+
+use crate::error::ApiError;
+use crate::state::AppState;
+
+/// The header that carries an API key.
+pub const API_KEY_HEADER: &str = "X-API-Key";
+
+/// An authenticated caller.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The tenant it belongs to.
+    pub tenant_id: TenantId,
+    /// The user it is, or whose key it used.
+    pub user_id: UserId,
+    scopes: Scopes,
+}
+
+impl Caller {
+    /// Goes on only with a scope.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::MissingScope`] without it.
+    pub fn require(&self, scope: Scope) -> Result<(), ApiError> {
+        if self.scopes.contains(scope) {
+            Ok(())
+        } else {
+            Err(ApiError::MissingScope(scope))
+        }
+    }
+
+    /// What two credentials of one request may do together: they must agree on the tenant, and only what both allow
+    /// is allowed.
+    fn and(self, other: &Self) -> Result<Self, ApiError> {
+        if self.tenant_id != other.tenant_id {
+            return Err(ApiError::NotAuthenticated);
+        }
+        Ok(Self {
+            scopes: self.scopes.intersection(&other.scopes),
+            ..self
+        })
+    }
+}
+
+impl FromRequest for Caller {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let state = request
+                .app_data::<Data<AppState>>()
+                .ok_or_else(|| ApiError::Internal("the server has no state".to_owned()))?;
+            match (
+                bearer_token(&request)?,
+                single_header(&request, API_KEY_HEADER)?,
+            ) {
+                (None, None) => Err(ApiError::NotAuthenticated),
+                (Some(token), None) => by_token(state, token).await,
+                (None, Some(key)) => by_api_key(state, key).await,
+                (Some(token), Some(key)) => by_token(state, token)
+                    .await?
+                    .and(&by_api_key(state, key).await?),
+            }
+        })
+    }
+}
+
+/// The text of a header that may come once.
+fn single_header<'a>(request: &'a HttpRequest, name: &str) -> Result<Option<&'a str>, ApiError> {
+    let mut values = request.headers().get_all(name);
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(ApiError::NotAuthenticated);
+    }
+    value
+        .to_str()
+        .map(Some)
+        .map_err(|_| ApiError::NotAuthenticated)
+}
+
+/// The token of an `Authorization: Bearer …` header (RFC 6750 section 2.1; the scheme's case does not matter).
+fn bearer_token(request: &HttpRequest) -> Result<Option<&str>, ApiError> {
+    let Some(value) = single_header(request, header::AUTHORIZATION.as_str())? else {
+        return Ok(None);
+    };
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
+        Some(_) | None => Err(ApiError::NotAuthenticated),
+    }
+}
+
+async fn by_token(state: &AppState, token: &str) -> Result<Caller, ApiError> {
+    let claims = state
+        .tokens
+        .check(token)
+        .ok_or(ApiError::NotAuthenticated)?;
+    let user = state
+        .with_connection(async |conn| users::find(conn, claims.tenant_id, claims.user_id).await)
+        .await?
+        .filter(|user| user.password_version == claims.password_version)
+        .ok_or(ApiError::NotAuthenticated)?;
+    Ok(Caller {
+        tenant_id: claims.tenant_id,
+        user_id: claims.user_id,
+        scopes: claims.scopes.intersection(&user.scopes),
+    })
+}
+
+async fn by_api_key(state: &AppState, text: &str) -> Result<Caller, ApiError> {
+    let presented = api_key::PresentedKey::parse(text).ok_or(ApiError::NotAuthenticated)?;
+    let found = state
+        .with_connection(async |conn| api_keys::find_by_prefix(conn, presented.prefix()).await)
+        .await?;
+    let Some(key) = found.filter(|key| presented.matches(&key.key_hash)) else {
+        return Err(ApiError::NotAuthenticated);
+    };
+    if key.is_use_unnoted {
+        state
+            .with_connection(async |conn| api_keys::touch(conn, key.tenant_id, key.id).await)
+            .await?;
+    }
+    Ok(Caller {
+        tenant_id: key.tenant_id,
+        user_id: key.user_id,
+        scopes: key.scopes,
+    })
+}

@@ -1,0 +1,92 @@
+//! Passwords: Argon2id, off the event loop, a bounded number at once, and the same time for unknown users.
+
+use argon2::Argon2;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use tokio::sync::Semaphore;
+
+use crate::error::ApiError;
+
+/// Hashes computed at once. Each takes 19 MiB and some tens of milliseconds of a core; more would starve deliveries
+/// on a small machine and help nobody.
+const MAX_AT_ONCE: usize = 2;
+/// Longer passwords are refused: hashing one costs time in proportion to its length.
+pub const MAX_PASSWORD_BYTES: usize = 1_024;
+
+/// Checks passwords.
+pub struct Passwords {
+    turns: Semaphore,
+    /// The hash of a password that nobody knows, for users that do not exist.
+    nobody: String,
+}
+
+impl Passwords {
+    /// # Errors
+    ///
+    /// [`ApiError::Internal`] when hashing does not work at all.
+    pub fn new() -> Result<Self, ApiError> {
+        let nobody = hash(&uuid::Uuid::new_v4().to_string())?;
+        Ok(Self {
+            turns: Semaphore::new(MAX_AT_ONCE),
+            nobody,
+        })
+    }
+
+    /// Whether the password belongs to the hash. Without a hash the answer is no, after the same time.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Internal`] when the hash can't be read.
+    pub async fn check(&self, password: String, hash: Option<String>) -> Result<bool, ApiError> {
+        let _turn = self.turns.acquire().await.map_err(internal)?;
+        let is_known = hash.is_some();
+        let hash = hash.unwrap_or_else(|| self.nobody.clone());
+        let matches = actix_web::web::block(move || verify(&password, &hash))
+            .await
+            .map_err(internal)??;
+        Ok(matches && is_known)
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> ApiError {
+    ApiError::Internal(error.to_string())
+}
+
+fn verify(password: &str, hash: &str) -> Result<bool, ApiError> {
+    match Argon2::default().verify_password(password.as_bytes(), hash) {
+        Ok(()) => Ok(true),
+        Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
+        Err(error) => Err(internal(error)),
+    }
+}
+
+/// Hashes a password with Argon2id and OWASP's parameters (19 MiB, 2 passes), in PHC string format.
+///
+/// # Errors
+///
+/// [`ApiError::Internal`] when hashing does not work.
+pub fn hash(password: &str) -> Result<String, ApiError> {
+    Ok(Argon2::default()
+        .hash_password(password.as_bytes())
+        .map_err(internal)?
+        .to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_password_is_right_for_its_own_hash_only() {
+        let passwords = Passwords::new().unwrap();
+        let hash = hash("correct horse").unwrap();
+        assert!(hash.starts_with("$argon2id$"));
+        assert!(
+            passwords
+                .check("correct horse".into(), Some(hash.clone()))
+                .await
+                .unwrap()
+        );
+        assert!(!passwords.check("wrong".into(), Some(hash)).await.unwrap());
+        assert!(!passwords.check("correct horse".into(), None).await.unwrap());
+    }
+}

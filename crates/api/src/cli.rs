@@ -1,0 +1,145 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{DatabaseArgs, ServeArgs};
+
+/// The HTTP API of Reprise: webhook delivery and redelivery on PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(name = "reprise-api", version, args_conflicts_with_subcommands = false)]
+pub struct Cli {
+    /// Where the database is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogArgs,
+    /// What to do; `serve` when nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Settings of `serve`, when no command is named.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// How to log.
+#[derive(Args, Debug)]
+pub struct LogArgs {
+    /// Which lines to log, like `info` or `warn,reprise_api=debug`.
+    #[arg(
+        long,
+        env = "REPRISE_LOG",
+        default_value = "info,actix_server=warn",
+        global = true
+    )]
+    pub log: String,
+    /// How lines look.
+    #[arg(
+        long,
+        env = "REPRISE_LOG_FORMAT",
+        value_enum,
+        default_value = "text",
+        global = true
+    )]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve HTTP until SIGTERM (the default).
+    Serve(ServeArgs),
+    /// Bring the database to this version's schema; safe to repeat and to run from many places at once.
+    Migrate,
+    /// Tenants.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Users.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// API keys.
+    #[command(subcommand)]
+    ApiKey(ApiKeyCommand),
+    /// Print the OpenAPI document; needs neither a database nor a key.
+    Openapi,
+}
+
+/// What to do with tenants.
+#[derive(Debug, Subcommand)]
+pub enum TenantCommand {
+    /// Make a tenant with its first user and an API key, both with all scopes; prints only JSON.
+    Create {
+        /// The tenant's name.
+        #[arg(long)]
+        name: String,
+        /// Its first user.
+        #[command(flatten)]
+        user: NewUserArgs,
+    },
+}
+
+/// A user to be made.
+#[derive(Args, Debug)]
+pub struct NewUserArgs {
+    /// The user's name, unique over all tenants.
+    #[arg(long)]
+    pub username: String,
+    /// The user's password.
+    #[command(flatten)]
+    pub password: PasswordArgs,
+}
+
+/// A password, from the environment or asked for.
+#[derive(Args, Debug)]
+pub struct PasswordArgs {
+    /// The password; asked for when it is not set. Only by variable, so that it stands in no process list.
+    #[arg(
+        long = "password-from-environment-only",
+        env = "REPRISE_PASSWORD",
+        hide = true,
+        hide_env_values = true
+    )]
+    pub password: Option<String>,
+}
+
+/// What to do with users.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Make another user of a tenant, with all scopes; prints only JSON.
+    Create {
+        /// The tenant's id.
+        #[arg(long)]
+        tenant_id: uuid::Uuid,
+        /// The user.
+        #[command(flatten)]
+        user: NewUserArgs,
+    },
+    /// Set a user's password, which ends all of the user's tokens.
+    SetPassword(NewUserArgs),
+}
+
+/// What to do with API keys.
+#[derive(Debug, Subcommand)]
+pub enum ApiKeyCommand {
+    /// Make an API key of a user; prints only JSON, and the key only this once.
+    Create {
+        /// The user's name.
+        #[arg(long)]
+        username: String,
+        /// A name for the key.
+        #[arg(long, default_value = "command line")]
+        name: String,
+        /// Scopes separated by spaces; all that the user has when not given.
+        #[arg(long)]
+        scope: Option<String>,
+    },
+}

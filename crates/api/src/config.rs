@@ -1,0 +1,137 @@
+//! What `reprise-api serve` can be told, by flags and by variables.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use reprise_core::address::AddressGuard;
+use reprise_core::endpoint_url::UrlRules;
+use reprise_core::sealing::KeyRing;
+use reprise_core::secret::SecretText;
+use reprise_core::settings::{
+    Problems, parse_bool, parse_database_url, parse_networks, parse_number, read_key_ring,
+};
+
+/// Where the database is; every command but `openapi` needs it.
+#[derive(Args, Debug)]
+pub struct DatabaseArgs {
+    /// PostgreSQL, as `postgres://user:password@host:5432/database`; several hosts may be given for a failover.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
+    database_url: Option<String>,
+}
+
+impl DatabaseArgs {
+    /// The URL.
+    ///
+    /// # Errors
+    ///
+    /// [`Problems`] when it is missing or malformed.
+    pub fn read(&self) -> Result<SecretText, Problems> {
+        let mut problems = Problems::default();
+        let url = self.read_into(&mut problems);
+        problems.finish()?;
+        url.ok_or_else(Problems::default)
+    }
+
+    fn read_into(&self, problems: &mut Problems) -> Option<SecretText> {
+        problems.read_required(
+            "DATABASE_URL",
+            self.database_url.as_deref(),
+            parse_database_url,
+        )
+    }
+}
+
+/// Flags of `serve`. They are texts here, so that every mistake can be reported at once.
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    /// Address and port to serve HTTP on; port 0 picks a free one.
+    #[arg(long, env = "REPRISE_LISTEN", default_value = "127.0.0.1:8080")]
+    listen: String,
+    /// Master key: 32 bytes in base64 (make one with `openssl rand -base64 32`). Signs tokens, encrypts secrets.
+    #[arg(long, env = "REPRISE_SECRET_KEY", hide_env_values = true)]
+    secret_key: Option<String>,
+    /// Earlier master keys, still accepted, separated by commas.
+    #[arg(
+        long,
+        env = "REPRISE_SECRET_KEY_PREVIOUS",
+        hide_env_values = true,
+        default_value = ""
+    )]
+    secret_key_previous: String,
+    /// Networks (CIDRs, separated by commas) that receivers may live in although the address guard refuses them.
+    #[arg(long, env = "REPRISE_ALLOW_NETWORKS", default_value = "")]
+    allow_networks: String,
+    /// Whether endpoints may have http:// URLs.
+    #[arg(long, env = "REPRISE_ALLOW_HTTP", default_value = "false")]
+    allow_http: String,
+    /// Requests a second that one API key may make. Only 0, which is off, is supported yet.
+    #[arg(long, env = "REPRISE_RATE_LIMIT_PER_KEY", default_value = "0")]
+    rate_limit_per_key: String,
+    /// Connections to PostgreSQL at most.
+    #[arg(long, env = "REPRISE_DATABASE_CONNECTIONS", default_value = "16")]
+    database_connections: String,
+}
+
+/// What `serve` runs with.
+#[derive(Debug)]
+pub struct ServeConfig {
+    /// PostgreSQL.
+    pub database_url: SecretText,
+    /// Connections to it at most.
+    pub database_connections: u32,
+    /// Where HTTP is served.
+    pub listen: SocketAddr,
+    /// The master keys.
+    pub keys: KeyRing,
+    /// Which URLs endpoints may have.
+    pub url_rules: UrlRules,
+}
+
+impl ServeArgs {
+    /// Reads all settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Problems`] with every mistake there is.
+    pub fn read(&self, database: &DatabaseArgs) -> Result<ServeConfig, Problems> {
+        let mut problems = Problems::default();
+        let database_url = database.read_into(&mut problems);
+        let keys = read_key_ring(
+            &mut problems,
+            self.secret_key.as_deref(),
+            &self.secret_key_previous,
+        );
+        let listen = problems.read("REPRISE_LISTEN", &self.listen, str::parse::<SocketAddr>);
+        let networks = problems.read(
+            "REPRISE_ALLOW_NETWORKS",
+            &self.allow_networks,
+            parse_networks,
+        );
+        let allow_http = problems.read("REPRISE_ALLOW_HTTP", &self.allow_http, parse_bool);
+        let database_connections = problems.read(
+            "REPRISE_DATABASE_CONNECTIONS",
+            &self.database_connections,
+            |text| parse_number(text, 2..=1_000_u32),
+        );
+        if self.rate_limit_per_key.trim() != "0" {
+            problems.add(
+                "REPRISE_RATE_LIMIT_PER_KEY",
+                "must be 0: rate limits are not built yet",
+            );
+        }
+        problems.finish()?;
+        let config = (|| {
+            Some(ServeConfig {
+                database_url: database_url?,
+                database_connections: database_connections?,
+                listen: listen?,
+                keys: keys?,
+                url_rules: UrlRules {
+                    guard: AddressGuard::new(networks?),
+                    allow_http: allow_http?,
+                },
+            })
+        })();
+        config.ok_or_else(Problems::default)
+    }
+}

@@ -1,0 +1,143 @@
+//! `/v1/webhooks/deliveries`: reading them. Replaying is in [`replays`](crate::replays).
+
+mod view;
+
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use reprise_core::delivery::DeliveryStatus;
+use reprise_core::event_type::{EventGroup, EventType};
+use reprise_core::ids::{DeliveryId, EndpointId};
+use reprise_core::scope::Scope;
+use reprise_core::store::attempts;
+use reprise_core::store::deliveries::{self as store, DeliveryFilter};
+
+use crate::auth::Caller;
+use crate::error::ApiError;
+use crate::faults::{Faults, Field, Query};
+use crate::path_id;
+use crate::state::AppState;
+
+pub use view::{AttemptList, AttemptResponse, DeliveryList, WebhookDeliveryResponse};
+
+/// What the list is called in its cursors.
+const LIST: &str = "deliveries";
+
+pub fn not_found() -> ApiError {
+    ApiError::NotFound("Delivery")
+}
+
+/// Lists deliveries, newest first.
+#[utoipa::path(
+    get, path = "/v1/webhooks/deliveries", tag = "deliveries", operation_id = "list_deliveries",
+    params(("endpoint_id" = Option<String>, Query), ("status" = Option<String>, Query),
+           ("event_type" = Option<String>, Query), ("event_group" = Option<String>, Query),
+           ("created_after" = Option<String>, Query, description = "RFC 3339; this instant or later"),
+           ("created_before" = Option<String>, Query, description = "RFC 3339; earlier than this instant"),
+           ("http_status" = Option<i64>, Query), ("replay_of" = Option<String>, Query),
+           ("limit" = Option<i64>, Query, description = "1 to 250, default 50"), ("cursor" = Option<String>, Query)),
+    responses((status = 200, body = DeliveryList), (status = 422, body = crate::error::ValidationBody))
+)]
+pub async fn list(
+    caller: Caller,
+    state: Data<AppState>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    caller.require(Scope::WebhooksRead)?;
+    let faults = Faults::default();
+    let query = Query::parse(request.query_string(), &faults);
+    let filter = read_filter(&query);
+    let page = faults.unless(state.cursors.read_page(caller.tenant_id, LIST, &query))?;
+    let before = page.after.map(DeliveryId::from_uuid);
+    let found = state
+        .with_connection(async |conn| {
+            store::list(conn, caller.tenant_id, &filter, before, page.probe()).await
+        })
+        .await?;
+    let (found, next_cursor) = state
+        .cursors
+        .cut(caller.tenant_id, LIST, &page, found, |one| one.id.as_uuid());
+    let items = found.iter().map(WebhookDeliveryResponse::from).collect();
+    Ok(HttpResponse::Ok().json(DeliveryList { items, next_cursor }))
+}
+
+fn read_filter(query: &Query) -> DeliveryFilter {
+    DeliveryFilter {
+        endpoint_id: query
+            .optional("endpoint_id", Field::uuid)
+            .map(EndpointId::from_uuid),
+        status: query.optional("status", read_status),
+        event_type: query.optional("event_type", |field| field.parse(EventType::parse)),
+        event_group: query.optional("event_group", |field| field.parse(EventGroup::parse)),
+        created_after: query.optional("created_after", Field::instant),
+        created_before: query.optional("created_before", Field::instant),
+        http_status: query
+            .optional("http_status", |field| field.integer(100..=999))
+            .and_then(|status| u16::try_from(status).ok()),
+        replay_of: query
+            .optional("replay_of", Field::uuid)
+            .map(DeliveryId::from_uuid),
+    }
+}
+
+fn read_status(field: Field) -> Option<DeliveryStatus> {
+    let here = field.clone();
+    let text = field.text()?;
+    text.parse().ok().or_else(|| {
+        let names: Vec<String> = DeliveryStatus::ALL
+            .iter()
+            .map(|status| format!("'{status}'"))
+            .collect();
+        let (last, others) = names.split_last()?;
+        here.fault(
+            "enum",
+            format!("Input should be {} or {last}", others.join(", ")),
+        )
+    })
+}
+
+/// Shows a delivery.
+#[utoipa::path(
+    get, path = "/v1/webhooks/deliveries/{delivery_id}", tag = "deliveries", operation_id = "get_delivery",
+    params(("delivery_id" = String, Path)),
+    responses((status = 200, body = WebhookDeliveryResponse), (status = 404, body = crate::error::ErrorBody))
+)]
+pub async fn get(
+    caller: Caller,
+    state: Data<AppState>,
+    id: Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    caller.require(Scope::WebhooksRead)?;
+    let id = path_id::delivery(&id);
+    let delivery = state
+        .with_connection(async |conn| store::find(conn, caller.tenant_id, id).await)
+        .await?
+        .ok_or_else(not_found)?;
+    Ok(HttpResponse::Ok().json(WebhookDeliveryResponse::from(&delivery)))
+}
+
+/// Lists the attempts that were made for a delivery, the first one first.
+#[utoipa::path(
+    get, path = "/v1/webhooks/deliveries/{delivery_id}/attempts", tag = "deliveries", operation_id = "list_attempts",
+    params(("delivery_id" = String, Path)),
+    responses((status = 200, body = AttemptList), (status = 404, body = crate::error::ErrorBody))
+)]
+pub async fn list_attempts(
+    caller: Caller,
+    state: Data<AppState>,
+    id: Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    caller.require(Scope::WebhooksRead)?;
+    let id = path_id::delivery(&id);
+    let found = state
+        .with_connection(async |conn| {
+            let delivery = store::find(conn, caller.tenant_id, id).await?;
+            if delivery.is_none() {
+                return Err(not_found());
+            }
+            Ok(attempts::list(conn, caller.tenant_id, id).await?)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(AttemptList {
+        items: found.iter().map(AttemptResponse::from).collect(),
+    }))
+}

@@ -1,0 +1,389 @@
+//! What a caller may say of an endpoint, when making or changing one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use reprise_core::custom_headers::CustomHeaders;
+use reprise_core::endpoint::{Endpoint, EndpointSettings, EndpointStatus};
+use reprise_core::endpoint_url::{EndpointUrl, UrlRules};
+use reprise_core::event_type::EventPattern;
+use reprise_core::retry::{RetryDelays, RetryPolicy, RetrySchedule};
+use reprise_core::signing::{SignatureScheme, SigningSecret};
+use reprise_core::store::endpoints::EndpointChange;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::faults::{Faults, Field, Fields, name};
+
+/// Event patterns of an endpoint at most.
+const MAX_PATTERNS: usize = 100;
+/// Characters of a description at most; the schema's `CHECK` is the same.
+const MAX_DESCRIPTION_CHARS: usize = 1_000;
+/// An endpoint's timeout, when the caller does not say.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
+/// What an endpoint disabled by `enabled: false` shows.
+const DISABLED_BY_REQUEST: &str = "Disabled by request";
+
+/// How requests are signed.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "documents the body; it is read field by field")]
+pub struct SignatureBody {
+    /// `standard` (default), `timestamped` or `body`.
+    scheme: Option<String>,
+    /// The header that carries the signature; not with `standard`.
+    header: Option<String>,
+    /// What precedes the signature; only with `body`.
+    prefix: Option<String>,
+    /// `hmac-sha256`.
+    algorithm: Option<String>,
+}
+
+/// A new endpoint.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "documents the body; it is read field by field")]
+pub struct EndpointBody {
+    /// Where requests go.
+    url: String,
+    /// A note for people.
+    description: Option<String>,
+    /// A type, `prefix.*` or `*`; default `["*"]`.
+    event_patterns: Option<Vec<String>>,
+    /// One deadline for an attempt, 1 to 60, default 15.
+    timeout_seconds: Option<i32>,
+    /// Retries after the first attempt, 0 to 50; default: the schedule's length.
+    max_retries: Option<i32>,
+    /// Headers sent besides ours.
+    headers: Option<BTreeMap<String, String>>,
+    /// The signing secret, made by us if it is not given: `whsec_` and base64 of 24 to 64 bytes.
+    secret: Option<String>,
+    /// How requests are signed.
+    signature: Option<SignatureBody>,
+    /// Delays in seconds, or `"exponential"`.
+    #[schema(value_type = Option<Object>)]
+    retry_schedule: Option<Value>,
+}
+
+/// Changes to an endpoint.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "documents the body; it is read field by field")]
+pub struct EndpointPatchBody {
+    /// Where requests go.
+    url: Option<String>,
+    /// A note for people.
+    description: Option<String>,
+    /// A type, `prefix.*` or `*`.
+    event_patterns: Option<Vec<String>>,
+    /// One deadline for an attempt, 1 to 60.
+    timeout_seconds: Option<i32>,
+    /// Retries after the first attempt, 0 to 50; null: the schedule's length.
+    max_retries: Option<i32>,
+    /// Headers sent besides ours; replaces all that were there.
+    headers: Option<BTreeMap<String, String>>,
+    /// Another signing secret, at once.
+    secret: Option<String>,
+    /// How requests are signed.
+    signature: Option<SignatureBody>,
+    /// Delays in seconds, or `"exponential"`; null: the default schedule.
+    #[schema(value_type = Option<Object>)]
+    retry_schedule: Option<Value>,
+    /// Whether it receives anything.
+    enabled: Option<bool>,
+}
+
+/// What a body says: of each field nothing (`None`), or what it is to be. It may have faults, which are told together
+/// with those that show only beside the rest of the endpoint.
+pub(super) struct EndpointPatch {
+    faults: Faults,
+    url: Option<EndpointUrl>,
+    description: Option<Option<String>>,
+    event_patterns: Option<Vec<EventPattern>>,
+    timeout: Option<Duration>,
+    max_retries: Option<Option<u32>>,
+    headers: Option<CustomHeaders>,
+    secret: Option<String>,
+    signature: Option<SignatureScheme>,
+    /// Whether the body names a signature that can't be read, so that no secret can be judged by it.
+    has_bad_signature: bool,
+    schedule: Option<RetrySchedule>,
+    enabled: Option<bool>,
+}
+
+/// Reads a field whose `null` means its default.
+fn nullable<T>(
+    fields: &mut Fields,
+    field: &str,
+    default: T,
+    read: impl FnOnce(Field) -> Option<T>,
+) -> Option<T> {
+    let value = fields.take(field)?;
+    if value.is_null() {
+        Some(default)
+    } else {
+        read(value)
+    }
+}
+
+impl EndpointPatch {
+    /// Reads the body of a new endpoint.
+    ///
+    /// # Errors
+    ///
+    /// One fault when it is no JSON object.
+    pub(super) fn read_new(body: &[u8], rules: &UrlRules) -> Result<Self, Faults> {
+        let faults = Faults::default();
+        let mut fields = Fields::from_body(body, &faults)?;
+        let url = fields.required("url", |field| read_url(field, rules));
+        let patch = Self {
+            url,
+            ..Self::read_settings(&mut fields, faults)
+        };
+        fields.finish();
+        Ok(patch)
+    }
+
+    /// Reads the body of a change.
+    ///
+    /// # Errors
+    ///
+    /// One fault when it is no JSON object.
+    pub(super) fn read_change(body: &[u8], rules: &UrlRules) -> Result<Self, Faults> {
+        let faults = Faults::default();
+        let mut fields = Fields::from_body(body, &faults)?;
+        let url = fields.take("url").and_then(|field| read_url(field, rules));
+        let enabled = fields.optional("enabled", Field::boolean);
+        let patch = Self {
+            url,
+            enabled,
+            ..Self::read_settings(&mut fields, faults)
+        };
+        fields.finish();
+        Ok(patch)
+    }
+
+    /// Reads what new endpoints and changes have in common.
+    fn read_settings(fields: &mut Fields, faults: Faults) -> Self {
+        let has_signature = fields.has("signature");
+        let signature = nullable(
+            fields,
+            "signature",
+            SignatureScheme::Standard,
+            read_signature,
+        );
+        let patch = Self {
+            faults,
+            url: None,
+            description: nullable(fields, "description", None, |field| {
+                field.text_up_to(MAX_DESCRIPTION_CHARS).map(Some)
+            }),
+            event_patterns: nullable(fields, "event_patterns", vec![any_event()], |field| {
+                field.list(1..=MAX_PATTERNS, |item| item.parse(EventPattern::parse))
+            }),
+            timeout: nullable(fields, "timeout_seconds", DEFAULT_TIMEOUT, |field| {
+                Some(Duration::from_secs(field.integer(1..=60)?.unsigned_abs()))
+            }),
+            max_retries: nullable(fields, "max_retries", None, |field| {
+                u32::try_from(field.integer(0..=50)?).ok().map(Some)
+            }),
+            headers: nullable(fields, "headers", CustomHeaders::default(), read_headers),
+            secret: fields.optional("secret", |field| field.text_up_to(256)),
+            has_bad_signature: has_signature && signature.is_none(),
+            signature,
+            schedule: nullable(
+                fields,
+                "retry_schedule",
+                RetrySchedule::Default,
+                read_schedule,
+            ),
+            enabled: None,
+        };
+        refuse_unsupported(fields);
+        patch
+    }
+
+    /// The settings of a new endpoint.
+    pub(super) fn into_new(self) -> Result<EndpointSettings, Faults> {
+        let faults = self.faults;
+        let signature = self.signature.unwrap_or_default();
+        let secret = match &self.secret {
+            Some(_) if self.has_bad_signature => None,
+            Some(text) => check_secret(&signature, text, &faults),
+            None => Some(SigningSecret::generate()),
+        };
+        let retry = make_policy(
+            self.schedule.unwrap_or_default(),
+            self.max_retries.flatten(),
+            &faults,
+        );
+        let custom_headers = self.headers.unwrap_or_default();
+        check_signature_header(&custom_headers, &signature, &faults);
+        let settings = (|| {
+            Some(EndpointSettings {
+                url: self.url?,
+                description: self.description.flatten(),
+                event_patterns: self.event_patterns.unwrap_or_else(|| vec![any_event()]),
+                timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
+                retry: retry?,
+                custom_headers,
+                signature,
+                secret: secret?,
+            })
+        })();
+        faults.unless(settings)
+    }
+
+    /// What an endpoint becomes.
+    pub(super) fn apply(self, endpoint: &Endpoint) -> Result<EndpointChange, Faults> {
+        let faults = self.faults;
+        let old = &endpoint.settings;
+        let signature = self.signature.unwrap_or_else(|| old.signature.clone());
+        let secret_text = self
+            .secret
+            .as_deref()
+            .unwrap_or_else(|| old.secret.expose());
+        let secret = if self.has_bad_signature {
+            None
+        } else {
+            check_secret(&signature, secret_text, &faults)
+        };
+        let retry = make_policy(
+            self.schedule
+                .unwrap_or_else(|| old.retry.schedule().clone()),
+            self.max_retries
+                .unwrap_or_else(|| old.retry.explicit_max_retries()),
+            &faults,
+        );
+        let custom_headers = self.headers.unwrap_or_else(|| old.custom_headers.clone());
+        check_signature_header(&custom_headers, &signature, &faults);
+        let status = match self.enabled {
+            None => endpoint.status.clone(),
+            Some(true) => EndpointStatus::Enabled,
+            Some(false) => match &endpoint.status {
+                EndpointStatus::Disabled { .. } => endpoint.status.clone(),
+                EndpointStatus::Enabled | EndpointStatus::Deleted => EndpointStatus::Disabled {
+                    reason: DISABLED_BY_REQUEST.to_owned(),
+                },
+            },
+        };
+        let change = (|| {
+            let settings = EndpointSettings {
+                url: self.url.unwrap_or_else(|| old.url.clone()),
+                description: self.description.unwrap_or_else(|| old.description.clone()),
+                event_patterns: self
+                    .event_patterns
+                    .unwrap_or_else(|| old.event_patterns.clone()),
+                timeout: self.timeout.unwrap_or(old.timeout),
+                retry: retry?,
+                custom_headers,
+                signature,
+                secret: secret?,
+            };
+            Some(EndpointChange { settings, status })
+        })();
+        faults.unless(change)
+    }
+}
+
+fn read_url(field: Field, rules: &UrlRules) -> Option<EndpointUrl> {
+    field.parse(|text| EndpointUrl::parse(text, rules))
+}
+
+fn any_event() -> EventPattern {
+    EventPattern::parse("*").expect("the pattern that matches everything is one")
+}
+
+fn read_headers(field: Field) -> Option<CustomHeaders> {
+    let here = field.clone();
+    let pairs = field.texts_by_name()?;
+    here.check(CustomHeaders::parse(
+        pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str())),
+    ))
+}
+
+fn read_signature(field: Field) -> Option<SignatureScheme> {
+    let here = field.clone();
+    let mut fields = field.object()?;
+    let scheme = fields.optional("scheme", Field::text);
+    let header = fields.optional("header", Field::text);
+    let prefix = fields.optional("prefix", Field::text);
+    fields.optional("algorithm", |field| {
+        let here = field.clone();
+        match field.text()?.as_str() {
+            "hmac-sha256" => Some(()),
+            "ed25519" => here.value_error("ed25519 signatures are not supported yet"),
+            _ => here.value_error("the algorithm must be 'hmac-sha256'"),
+        }
+    });
+    fields.finish();
+    let scheme = scheme.as_deref().unwrap_or("standard");
+    here.check(SignatureScheme::parse(
+        scheme,
+        header.as_deref(),
+        prefix.as_deref(),
+    ))
+}
+
+fn read_schedule(field: Field) -> Option<RetrySchedule> {
+    match field.value() {
+        Value::String(word) if word == "exponential" => Some(RetrySchedule::Exponential),
+        Value::String(_) => {
+            field.value_error("must be a list of delays in seconds, or 'exponential'")
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            let here = field.clone();
+            let seconds = field.list(0..=50, |item| item.integer(0..=604_800))?;
+            let delays = seconds
+                .into_iter()
+                .map(|seconds| Duration::from_secs(seconds.unsigned_abs()))
+                .collect();
+            here.check(RetryDelays::new(delays))
+                .map(RetrySchedule::Delays)
+        }
+    }
+}
+
+/// Says of the contract's fields that are not built yet that they are not, instead of taking them for nothing.
+fn refuse_unsupported(fields: &mut Fields) {
+    for field in ["rate_limit_per_second", "max_in_flight"] {
+        fields.optional(field, |field| {
+            field.value_error::<()>("limits of an endpoint are not supported yet")
+        });
+    }
+}
+
+fn check_secret(signature: &SignatureScheme, text: &str, faults: &Faults) -> Option<SigningSecret> {
+    SigningSecret::parse_for(signature, text)
+        .map_err(|error| {
+            let loc = vec![name("body"), name("secret")];
+            faults.note(loc, "value_error", format!("Value error, {error}"));
+        })
+        .ok()
+}
+
+fn make_policy(
+    schedule: RetrySchedule,
+    max_retries: Option<u32>,
+    faults: &Faults,
+) -> Option<RetryPolicy> {
+    RetryPolicy::new(schedule, max_retries)
+        .map_err(|error| {
+            let loc = vec![name("body"), name("max_retries")];
+            faults.note(loc, "value_error", format!("Value error, {error}"));
+        })
+        .ok()
+}
+
+fn check_signature_header(headers: &CustomHeaders, signature: &SignatureScheme, faults: &Faults) {
+    if signature
+        .header()
+        .is_some_and(|header| headers.contains(header))
+    {
+        let loc = vec![name("body"), name("headers")];
+        faults.note(
+            loc,
+            "value_error",
+            "Value error, the signature's header can't be a custom header too",
+        );
+    }
+}

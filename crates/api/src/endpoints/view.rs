@@ -1,0 +1,132 @@
+//! An endpoint as the API shows it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use reprise_core::endpoint::{Endpoint, EndpointStatus};
+use reprise_core::retry::RetrySchedule;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::timestamp::Timestamp;
+
+/// How an endpoint's requests are signed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SignatureResponse {
+    /// `standard`, `timestamped` or `body`.
+    scheme: &'static str,
+    /// The header that carries the signature.
+    header: String,
+    /// What precedes the signature; only with `body`.
+    prefix: Option<String>,
+    /// `hmac-sha256`.
+    algorithm: &'static str,
+}
+
+/// An endpoint.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EndpointResponse {
+    id: String,
+    user_id: i64,
+    url: String,
+    description: Option<String>,
+    event_patterns: Vec<String>,
+    timeout_seconds: u64,
+    max_retries: u32,
+    /// Delays in seconds, or `"exponential"`.
+    #[schema(value_type = Object)]
+    retry_schedule: Value,
+    headers: BTreeMap<String, String>,
+    signature: SignatureResponse,
+    /// The secret's beginning and end, to tell it from another.
+    secret_hint: String,
+    enabled: bool,
+    /// `enabled`, `disabled` or `deleted`.
+    status: &'static str,
+    disabled_reason: Option<String>,
+    /// The first failed attempt since the last success.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    failing_since: Option<Timestamp>,
+    /// The last success, exact to ten seconds.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_success_at: Option<Timestamp>,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+}
+
+/// An endpoint with its secret, which is shown only once.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EndpointWithSecret {
+    /// The endpoint.
+    #[serde(flatten)]
+    endpoint: EndpointResponse,
+    /// The signing secret.
+    secret: String,
+}
+
+impl From<&Endpoint> for EndpointResponse {
+    fn from(endpoint: &Endpoint) -> Self {
+        let settings = &endpoint.settings;
+        let signature = &settings.signature;
+        Self {
+            id: endpoint.id.to_string(),
+            user_id: endpoint.owner.0,
+            url: settings.url.as_str().to_owned(),
+            description: settings.description.clone(),
+            event_patterns: settings
+                .event_patterns
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            timeout_seconds: settings.timeout.as_secs(),
+            max_retries: settings.retry.max_retries(),
+            retry_schedule: show_schedule(settings.retry.schedule()),
+            headers: settings
+                .custom_headers
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.expose().to_owned()))
+                .collect(),
+            signature: SignatureResponse {
+                scheme: signature.as_str(),
+                header: signature.header().map_or_else(
+                    || reprise_core::signing::STANDARD_HEADER.to_owned(),
+                    ToString::to_string,
+                ),
+                prefix: signature.prefix().map(|prefix| prefix.as_str().to_owned()),
+                algorithm: "hmac-sha256",
+            },
+            secret_hint: settings.secret.hint(),
+            enabled: endpoint.status == EndpointStatus::Enabled,
+            status: endpoint.status.as_str(),
+            disabled_reason: match &endpoint.status {
+                EndpointStatus::Disabled { reason } => Some(reason.clone()),
+                EndpointStatus::Enabled | EndpointStatus::Deleted => None,
+            },
+            failing_since: endpoint.failing_since.map(Timestamp),
+            last_success_at: endpoint.last_success_at.map(Timestamp),
+            created_at: Timestamp(endpoint.created_at),
+            updated_at: Timestamp(endpoint.updated_at),
+        }
+    }
+}
+
+impl From<&Endpoint> for EndpointWithSecret {
+    fn from(endpoint: &Endpoint) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            secret: endpoint.settings.secret.expose().to_owned(),
+        }
+    }
+}
+
+fn show_schedule(schedule: &RetrySchedule) -> Value {
+    match schedule {
+        RetrySchedule::Exponential => Value::from("exponential"),
+        RetrySchedule::Default | RetrySchedule::Delays(_) => {
+            schedule.delays().iter().map(Duration::as_secs).collect()
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! A JSON body as named fields.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::{Faults, Field, Step, name};
+
+/// Deepest nesting of arrays and objects in a body.
+pub const MAX_DEPTH: usize = 128;
+
+/// The fields of an object. What has not been taken when [`Fields::finish`] is called is refused.
+#[derive(Debug)]
+pub struct Fields {
+    values: BTreeMap<String, Box<RawValue>>,
+    loc: Vec<Step>,
+    faults: Faults,
+}
+
+impl Fields {
+    /// Reads a body that must be a JSON object.
+    ///
+    /// # Errors
+    ///
+    /// One fault when it is no JSON, nested too deeply, or no object.
+    pub fn from_body(body: &[u8], faults: &Faults) -> Result<Self, Faults> {
+        let loc = vec![name("body")];
+        if body.is_empty() {
+            return Err(Faults::one(loc, "missing", "Field required"));
+        }
+        if json_depth(body) > MAX_DEPTH {
+            let message = format!("Value error, JSON is nested deeper than {MAX_DEPTH} levels");
+            return Err(Faults::one(loc, "value_error", message));
+        }
+        let raw: &RawValue =
+            serde_json::from_slice(body).map_err(|error| not_json(body, &error))?;
+        match serde_json::from_str(raw.get()) {
+            Ok(values) => Ok(Self {
+                values,
+                loc,
+                faults: faults.clone(),
+            }),
+            Err(_) => Err(Faults::one(
+                loc,
+                "model_attributes_type",
+                "Input should be a valid dictionary or object to extract fields from",
+            )),
+        }
+    }
+
+    pub(super) fn from_map(map: Map<String, Value>, loc: Vec<Step>, faults: Faults) -> Self {
+        let values = map
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, serde_json::value::to_raw_value(&value).ok()?)))
+            .collect();
+        Self {
+            values,
+            loc,
+            faults,
+        }
+    }
+
+    fn at(&self, field: &str) -> Vec<Step> {
+        let mut loc = self.loc.clone();
+        loc.push(name(field));
+        loc
+    }
+
+    /// Whether a field is there and has not been taken.
+    pub fn has(&self, field: &str) -> bool {
+        self.values.contains_key(field)
+    }
+
+    /// Takes a field's exact text.
+    pub fn take_raw(&mut self, field: &str) -> Option<Box<RawValue>> {
+        self.values.remove(field)
+    }
+
+    /// Takes a field; `None` when it is absent, or is a text that is no Unicode (noted).
+    pub fn take(&mut self, field: &str) -> Option<Field> {
+        let raw = self.values.remove(field)?;
+        match serde_json::from_str(raw.get()) {
+            Ok(value) => Some(Field::new(value, self.at(field), self.faults.clone())),
+            Err(_) => {
+                self.faults.note(
+                    self.at(field),
+                    "string_unicode",
+                    "Input should be a valid string, unable to parse raw data as a unicode string",
+                );
+                None
+            }
+        }
+    }
+
+    /// Takes a field that may be absent or `null`.
+    pub fn optional<T>(&mut self, field: &str, read: impl FnOnce(Field) -> Option<T>) -> Option<T> {
+        self.take(field)
+            .filter(|field| !field.is_null())
+            .and_then(read)
+    }
+
+    /// Takes a field that must be there.
+    pub fn required<T>(&mut self, field: &str, read: impl FnOnce(Field) -> Option<T>) -> Option<T> {
+        if !self.has(field) {
+            self.faults
+                .note(self.at(field), "missing", "Field required");
+            return None;
+        }
+        self.take(field).and_then(read)
+    }
+
+    /// Notes a fault of one field.
+    pub fn note(&self, field: &str, kind: &str, msg: impl Into<String>) {
+        self.faults.note(self.at(field), kind, msg);
+    }
+
+    /// Refuses what is left.
+    pub fn finish(self) {
+        for field in self.values.keys() {
+            self.note(field, "extra_forbidden", "Extra inputs are not permitted");
+        }
+    }
+}
+
+/// FastAPI's fault for what is no JSON, with the position in characters.
+fn not_json(body: &[u8], error: &serde_json::Error) -> Faults {
+    let line_start: usize = body
+        .split_inclusive(|byte| *byte == b'\n')
+        .take(error.line().saturating_sub(1))
+        .map(<[u8]>::len)
+        .sum();
+    let position = line_start + error.column().saturating_sub(1);
+    Faults::one(
+        vec![name("body"), Step::Index(position)],
+        "json_invalid",
+        "JSON decode error",
+    )
+}
+
+/// How deeply arrays and objects are nested in a text. Exact for JSON; for anything else some number.
+fn json_depth(text: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0_usize);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in text {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Fault;
+    use super::*;
+
+    fn kinds(faults: &Faults) -> Vec<String> {
+        faults
+            .list()
+            .into_iter()
+            .map(|fault: Fault| fault.kind)
+            .collect()
+    }
+
+    #[test]
+    fn brackets_in_texts_are_no_depth() {
+        assert_eq!(json_depth(br#"{"a": "[[[\"[[", "b": [1, {"c": 2}]}"#), 3);
+        assert_eq!(json_depth(b"1"), 0);
+    }
+
+    #[test]
+    fn all_faults_are_noted_at_once() {
+        let faults = Faults::default();
+        let mut fields =
+            Fields::from_body(br#"{"b": 7, "c": ["x", 2, 3], "d": 1}"#, &faults).unwrap();
+        let a: Option<String> = fields.required("a", Field::text);
+        let b = fields.required("b", Field::text);
+        let c = fields.required("c", |field| field.list(0..=3, Field::text));
+        fields.finish();
+        assert!(a.is_none() && b.is_none() && c.is_none());
+        assert_eq!(
+            kinds(&faults),
+            [
+                "missing",
+                "string_type",
+                "string_type",
+                "string_type",
+                "extra_forbidden"
+            ]
+        );
+        assert_eq!(
+            faults.list()[3].loc,
+            [name("body"), name("c"), Step::Index(2)]
+        );
+    }
+
+    #[test]
+    fn what_is_no_json_is_one_fault_with_its_position() {
+        let faults = Fields::from_body(b"{\"a\": 1,\n  oops}", &Faults::default()).unwrap_err();
+        assert_eq!(faults.list()[0].loc, [name("body"), Step::Index(11)]);
+        let faults = Fields::from_body(b"[1]", &Faults::default()).unwrap_err();
+        assert_eq!(kinds(&faults), ["model_attributes_type"]);
+    }
+
+    #[test]
+    fn numbers_are_read_as_pydantic_reads_them() {
+        let read = |json: &str| {
+            let faults = Faults::default();
+            let body = format!("{{\"n\": {json}}}");
+            let number = Fields::from_body(body.as_bytes(), &faults)
+                .unwrap()
+                .required("n", |field| field.integer(1..=60));
+            (number, kinds(&faults).pop())
+        };
+        assert_eq!(read("5"), (Some(5), None));
+        assert_eq!(read("5.0"), (Some(5), None));
+        assert_eq!(read("\"5\""), (Some(5), None));
+        assert_eq!(read("5.5").1.unwrap(), "int_from_float");
+        assert_eq!(read("0").1.unwrap(), "greater_than_equal");
+        assert_eq!(read("61").1.unwrap(), "less_than_equal");
+        assert_eq!(read("1e300").1.unwrap(), "int_from_float");
+        assert_eq!(read("true").1.unwrap(), "int_type");
+        assert_eq!(read("\"x\"").1.unwrap(), "int_parsing");
+    }
+}

@@ -1,0 +1,76 @@
+//! A query string as named parameters.
+
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{Faults, Field, name};
+
+/// The parameters of a request. Unknown ones are passed over, as FastAPI does; of repeated ones the last counts.
+#[derive(Debug)]
+pub struct Query {
+    pairs: Vec<(String, String)>,
+    faults: Faults,
+}
+
+impl Query {
+    /// Reads the text after the `?`.
+    #[must_use]
+    pub fn parse(text: &str, faults: &Faults) -> Self {
+        let pairs = form_urlencoded::parse(text.as_bytes())
+            .into_owned()
+            .collect();
+        Self {
+            pairs,
+            faults: faults.clone(),
+        }
+    }
+
+    /// Reads a parameter, if it is there.
+    pub fn optional<T>(&self, parameter: &str, read: impl FnOnce(Field) -> Option<T>) -> Option<T> {
+        let (_, text) = self.pairs.iter().rev().find(|(key, _)| key == parameter)?;
+        let loc = vec![name("query"), name(parameter)];
+        read(Field::new(
+            Value::from(text.as_str()),
+            loc,
+            self.faults.clone(),
+        ))
+    }
+}
+
+impl Field {
+    /// An instant in RFC 3339. A space where an unescaped `+` was meant is taken for it.
+    pub fn instant(self) -> Option<OffsetDateTime> {
+        let field = self.clone();
+        let text = self.text()?.replace(' ', "+");
+        match OffsetDateTime::parse(&text, &Rfc3339) {
+            // PostgreSQL's timestamps and RFC 3339's years differ in range; nothing was delivered before 1970.
+            Ok(instant)
+                if (1970..=9999).contains(&instant.to_offset(time::UtcOffset::UTC).year()) =>
+            {
+                Some(instant)
+            }
+            Ok(_) => field.fault(
+                "datetime_parsing",
+                "Input should be a valid datetime, the year must be 1970 to 9999",
+            ),
+            Err(error) => field.fault(
+                "datetime_parsing",
+                format!("Input should be a valid datetime, {error}"),
+            ),
+        }
+    }
+
+    /// A UUID.
+    pub fn uuid(self) -> Option<uuid::Uuid> {
+        let field = self.clone();
+        let text = self.text()?;
+        match uuid::Uuid::parse_str(&text) {
+            Ok(uuid) => Some(uuid),
+            Err(error) => field.fault(
+                "uuid_parsing",
+                format!("Input should be a valid UUID, {error}"),
+            ),
+        }
+    }
+}

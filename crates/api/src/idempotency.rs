@@ -1,0 +1,116 @@
+//! `Idempotency-Key`: a repeat of a request gets the first one's answer, and does nothing.
+
+use std::future::Future;
+
+use actix_web::HttpRequest;
+use diesel_async::AsyncConnection;
+use reprise_core::store::AsyncPgConnection;
+use reprise_core::store::idempotency_keys::{self, Begun, KeyedRequest};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::auth::Caller;
+use crate::error::ApiError;
+
+const HEADER: &str = "Idempotency-Key";
+const MAX_BYTES: usize = 255;
+/// Bytes of the path that a key is kept under. A path with ids that anybody has is far shorter, so what differs only
+/// beyond this ends in a 404 and keeps nothing; longer ones would not fit into the key's index.
+const MAX_PATH_BYTES: usize = 512;
+
+/// The key of a request, with what it stands for.
+pub struct Key {
+    caller: Caller,
+    key: String,
+    method: String,
+    path: String,
+    fingerprint: [u8; 32],
+}
+
+impl Key {
+    /// Reads the header, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::BadIdempotencyKey`] when it is malformed or comes twice.
+    pub fn read(
+        request: &HttpRequest,
+        caller: &Caller,
+        body: &[u8],
+    ) -> Result<Option<Self>, ApiError> {
+        let mut values = request.headers().get_all(HEADER);
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
+        let key = value.to_str().map_err(|_| ApiError::BadIdempotencyKey)?;
+        let is_good =
+            (1..=MAX_BYTES).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_good || values.next().is_some() {
+            return Err(ApiError::BadIdempotencyKey);
+        }
+        Ok(Some(Self {
+            caller: caller.clone(),
+            key: key.to_owned(),
+            method: request.method().to_string(),
+            path: request.path().chars().take(MAX_PATH_BYTES).collect(),
+            fingerprint: Sha256::digest(body).into(),
+        }))
+    }
+
+    fn request(&self) -> KeyedRequest<'_> {
+        KeyedRequest {
+            tenant_id: self.caller.tenant_id,
+            key: &self.key,
+            method: &self.method,
+            path: &self.path,
+            fingerprint: self.fingerprint,
+        }
+    }
+}
+
+/// What a keyed request does.
+pub trait KeyedWork: Send {
+    /// Does it, in the caller's transaction if there is one, and returns the answer to be kept.
+    fn run(
+        self,
+        conn: &mut AsyncPgConnection,
+    ) -> impl Future<Output = Result<Vec<u8>, ApiError>> + Send;
+}
+
+/// Does `work` once per key and returns its answer; without a key, each time. The answer and what `work` stores are
+/// one commit. A repeat that comes while the first is running waits for it.
+///
+/// # Errors
+///
+/// What `work` returns, with nothing kept; [`ApiError::IdempotencyConflict`] for the same key with another body.
+pub async fn once(
+    conn: &mut AsyncPgConnection,
+    key: Option<&Key>,
+    work: impl KeyedWork,
+) -> Result<Vec<u8>, ApiError> {
+    let Some(key) = key else {
+        return work.run(conn).await;
+    };
+    conn.transaction(async move |conn| {
+        let request = key.request();
+        match idempotency_keys::begin(conn, &request).await? {
+            Begun::Answered(answer) => Ok(answer),
+            Begun::Conflict => Err(ApiError::IdempotencyConflict),
+            Begun::First => {
+                let answer = work.run(conn).await?;
+                idempotency_keys::complete(conn, &request, &answer).await?;
+                Ok(answer)
+            }
+        }
+    })
+    .await
+}
+
+/// An answer as bytes, to be kept and sent.
+///
+/// # Errors
+///
+/// [`ApiError::Internal`] when it can't be written as JSON.
+pub fn answer(body: &impl Serialize) -> Result<Vec<u8>, ApiError> {
+    serde_json::to_vec(body).map_err(|error| ApiError::Internal(error.to_string()))
+}

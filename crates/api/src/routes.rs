@@ -1,0 +1,43 @@
+//! All routes, in one place.
+
+mod known_path;
+
+use actix_web::web::{self, PathConfig, ServiceConfig};
+
+use crate::auth::login;
+use crate::error::ApiError;
+use crate::{deliveries, endpoints, events, health, hooks, metrics, openapi, replays};
+use known_path::path;
+
+/// Adds every route to the application.
+pub fn configure(config: &mut ServiceConfig) {
+    config
+        .app_data(PathConfig::default().error_handler(|_, _| ApiError::UnknownPath.into()))
+        .service(path("/healthz").get(health::live))
+        .service(path("/readyz").get(health::ready))
+        .service(path("/metrics").get(metrics::show))
+        .service(path("/openapi.json").get(openapi::json))
+        .service(web::redirect("/docs", "/docs/"))
+        .service(openapi::docs())
+        .service(path("/v1/auth/token").post(login::create_token))
+        .service(
+            path("/v1/webhooks/endpoints")
+                .get(endpoints::list)
+                .post(endpoints::create),
+        )
+        .service(
+            path("/v1/webhooks/endpoints/{endpoint_id}")
+                .get(endpoints::get)
+                .patch(endpoints::update)
+                .delete(endpoints::delete),
+        )
+        .service(path("/v1/webhooks/events").post(events::publish))
+        .service(path("/v1/webhooks/deliveries").get(deliveries::list))
+        .service(path("/v1/webhooks/deliveries/{delivery_id}").get(deliveries::get))
+        .service(
+            path("/v1/webhooks/deliveries/{delivery_id}/attempts").get(deliveries::list_attempts),
+        )
+        .service(path("/v1/webhooks/deliveries/{delivery_id}/replay").post(replays::replay))
+        .service(path("/hooks/{hook_id}/requests/{request_id}/redeliver").post(hooks::redeliver))
+        .default_service(web::to(async || ApiError::UnknownPath.answer()));
+}

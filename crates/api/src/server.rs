@@ -1,0 +1,131 @@
+//! `reprise-api serve`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::middleware::from_fn;
+use actix_web::web::Data;
+use actix_web::{App, HttpServer};
+use anyhow::Context;
+use reprise_core::secret::SecretText;
+use reprise_core::store::{Database, StoreError, partitions};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::attempt_waiters::AttemptWaiters;
+use crate::auth::password::Passwords;
+use crate::auth::token::Tokens;
+use crate::config::ServeConfig;
+use crate::metrics::Metrics;
+use crate::pagination::Cursors;
+use crate::state::AppState;
+use crate::subscriptions::SubscriptionCache;
+use crate::wake_up::WakeUp;
+use crate::{instrumentation, routes};
+
+/// How often partitions are looked after; they are made two weeks ahead.
+const PARTITIONS_INTERVAL: Duration = Duration::from_hours(1);
+/// The same while PostgreSQL is away.
+const PARTITIONS_RETRY_INTERVAL: Duration = Duration::from_secs(10);
+/// Seconds that requests under way are given after SIGTERM: more than a redelivery waits.
+const SHUTDOWN_SECONDS: u64 = 35;
+
+/// Serves until SIGTERM or SIGINT, then answers what is under way and returns.
+///
+/// # Errors
+///
+/// When the address can't be served on. PostgreSQL may be away: `/readyz` says so, and requests are answered 503.
+pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
+    let state = Data::new(build_state(&config)?);
+    let background = Background::start(&state, &config.database_url);
+    let app_state = state.clone();
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(app_state.clone())
+            .configure(routes::configure)
+            .wrap(from_fn(instrumentation::observe))
+    })
+    .shutdown_timeout(SHUTDOWN_SECONDS)
+    .bind(config.listen)
+    .with_context(|| format!("REPRISE_LISTEN: can't listen on {}", config.listen))?;
+    for address in server.addrs() {
+        info!(
+            "reprise-api {} listening on {address}",
+            env!("CARGO_PKG_VERSION")
+        );
+    }
+    let served = server.run().await;
+    background.stop().await;
+    info!("Stopped");
+    served.context("serving HTTP")
+}
+
+fn build_state(config: &ServeConfig) -> anyhow::Result<AppState> {
+    Ok(AppState {
+        database: Database::new(config.database_url.expose(), config.database_connections),
+        keys: config.keys.clone(),
+        url_rules: config.url_rules.clone(),
+        tokens: Tokens::new(&config.keys),
+        passwords: Passwords::new()?,
+        cursors: Cursors::new(config.keys.clone()),
+        subscriptions: SubscriptionCache::default(),
+        metrics: Metrics::default(),
+        wake_up: Arc::new(WakeUp::default()),
+        attempt_waiters: Arc::new(AttemptWaiters::default()),
+    })
+}
+
+/// The tasks besides the requests, and their owner.
+struct Background {
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl Background {
+    fn start(state: &Data<AppState>, database_url: &SecretText) -> Self {
+        let background = Self {
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        };
+        let (wake_up, database) = (Arc::clone(&state.wake_up), state.database.clone());
+        background.spawn(async move { wake_up.run(&database).await });
+        let (waiters, url) = (Arc::clone(&state.attempt_waiters), database_url.clone());
+        background.spawn(async move { waiters.listen(url.expose()).await });
+        let database = state.database.clone();
+        background.spawn(async move { keep_partitions_ahead(&database).await });
+        background.tasks.close();
+        background
+    }
+
+    /// Runs a task until it is done or the server stops; each of them may be dropped at any point.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stopping = self.stopping.clone();
+        self.tasks.spawn(async move {
+            stopping.run_until_cancelled(task).await;
+        });
+    }
+
+    async fn stop(self) {
+        self.stopping.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+async fn keep_partitions_ahead(database: &Database) {
+    loop {
+        let kept: Result<(), StoreError> = async {
+            let mut connection = database.connection().await?;
+            partitions::keep_ahead(&mut connection).await
+        }
+        .await;
+        let pause = match kept {
+            Ok(()) => PARTITIONS_INTERVAL,
+            Err(error) => {
+                warn!(%error, "Could not look after the partitions, trying again");
+                PARTITIONS_RETRY_INTERVAL
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}

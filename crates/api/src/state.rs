@@ -1,0 +1,74 @@
+//! What every handler shares.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reprise_core::endpoint_url::UrlRules;
+use reprise_core::sealing::KeyRing;
+use reprise_core::store::{AsyncPgConnection, Database, StoreError};
+
+use crate::attempt_waiters::AttemptWaiters;
+use crate::auth::password::Passwords;
+use crate::auth::token::Tokens;
+use crate::error::ApiError;
+use crate::metrics::Metrics;
+use crate::pagination::Cursors;
+use crate::subscriptions::SubscriptionCache;
+use crate::wake_up::WakeUp;
+
+/// How long one call of the store may take before the client is told to try again: long enough for a slow disk, and
+/// far below the 30 s after which clients and proxies give up without knowing anything.
+const STORE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Everything a handler needs, made once by `serve`.
+pub struct AppState {
+    /// PostgreSQL.
+    pub database: Database,
+    /// Seals endpoint secrets.
+    pub keys: KeyRing,
+    /// Which URLs an endpoint may have.
+    pub url_rules: UrlRules,
+    /// Makes and checks access tokens.
+    pub tokens: Tokens,
+    /// Checks passwords.
+    pub passwords: Passwords,
+    /// Makes and checks list cursors.
+    pub cursors: Cursors,
+    /// Endpoints by tenant, for publishing.
+    pub subscriptions: SubscriptionCache,
+    /// Tells the dispatchers of ready deliveries.
+    pub wake_up: Arc<WakeUp>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Calls that wait for an attempt.
+    pub attempt_waiters: Arc<AttemptWaiters>,
+}
+
+impl AppState {
+    /// Does something with a connection, within the store's deadline.
+    ///
+    /// # Errors
+    ///
+    /// What `work` returns, and [`ApiError::Unavailable`] when PostgreSQL is away or too slow. Whether a write was
+    /// committed is open then.
+    pub async fn with_connection<T, E: Into<ApiError>>(
+        &self,
+        work: impl AsyncFnOnce(&mut AsyncPgConnection) -> Result<T, E>,
+    ) -> Result<T, ApiError> {
+        within_deadline(async {
+            let mut connection = self.database.connection().await?;
+            work(&mut connection).await.map_err(Into::into)
+        })
+        .await
+    }
+}
+
+async fn within_deadline<T>(
+    work: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    match tokio::time::timeout(STORE_DEADLINE, work).await {
+        Ok(result) => result,
+        Err(_) => Err(StoreError::Unavailable("no answer within 10 s".to_owned()).into()),
+    }
+}

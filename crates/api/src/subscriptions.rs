@@ -1,0 +1,83 @@
+//! The endpoints of each tenant, cached for publishing.
+//!
+//! The cache can be stale and nothing is lost: the insert names the version it was made from, and stores nothing
+//! when that is no longer the tenant's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reprise_core::endpoint::Subscriptions;
+use reprise_core::ids::TenantId;
+use reprise_core::store::events::{self, NewEvent, Published};
+use reprise_core::store::{AsyncPgConnection, StoreError, endpoints};
+
+/// Tenants kept. Beyond it the cache starts anew: simpler than picking one to forget, and as good, since a miss
+/// costs one query.
+const MAX_TENANTS: usize = 10_000;
+/// How often publishing begins again when endpoints change under it. Each time somebody else's change was committed.
+const MAX_TRIES: usize = 20;
+
+/// Subscriptions by tenant.
+#[derive(Default)]
+pub struct SubscriptionCache {
+    by_tenant: Mutex<HashMap<TenantId, Arc<Subscriptions>>>,
+}
+
+impl SubscriptionCache {
+    /// Publishes an event to the tenant's endpoints as they are at the commit: every endpoint made before this call
+    /// began gets it. Returns when it was stored and the number of deliveries.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], with nothing stored unless it is [`StoreError::Unavailable`], which leaves that open.
+    pub async fn publish(
+        &self,
+        conn: &mut AsyncPgConnection,
+        tenant_id: TenantId,
+        event: &NewEvent,
+    ) -> Result<(time::OffsetDateTime, usize), StoreError> {
+        let mut subscriptions = match self.get(tenant_id) {
+            Some(cached) => cached,
+            None => self.load(conn, tenant_id).await?,
+        };
+        for _ in 0..MAX_TRIES {
+            match events::publish(conn, tenant_id, &subscriptions, event).await? {
+                Published::Stored {
+                    created_at,
+                    delivery_count,
+                } => return Ok((created_at, delivery_count)),
+                Published::SubscriptionsChanged => {
+                    subscriptions = self.load(conn, tenant_id).await?;
+                }
+            }
+        }
+        Err(StoreError::Unavailable(
+            "the tenant's endpoints keep changing".to_owned(),
+        ))
+    }
+
+    fn get(&self, tenant_id: TenantId) -> Option<Arc<Subscriptions>> {
+        self.by_tenant
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&tenant_id)
+            .cloned()
+    }
+
+    async fn load(
+        &self,
+        conn: &mut AsyncPgConnection,
+        tenant_id: TenantId,
+    ) -> Result<Arc<Subscriptions>, StoreError> {
+        let loaded = Arc::new(endpoints::list_subscriptions(conn, tenant_id).await?);
+        let mut by_tenant = self
+            .by_tenant
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if by_tenant.len() >= MAX_TENANTS {
+            by_tenant.clear();
+        }
+        by_tenant.insert(tenant_id, Arc::clone(&loaded));
+        Ok(loaded)
+    }
+}
