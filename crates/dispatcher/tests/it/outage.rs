@@ -61,7 +61,8 @@ async fn result_that_waits_through_an_outage_is_recorded_and_nothing_is_sent_twi
     world
         .wait_for_status(endpoint, DeliveryStatus::Delivering)
         .await;
-    cluster.stop_immediately();
+    // In order: a crash would forget the claim, whose commit does not wait for the disk, and it would be made again.
+    cluster.stop();
     release.send(()).expect("the receiver waits");
     receiver.wait_for(1, PATIENCE).await;
     let noticed = |line: &str| line.contains("waiting until it is back").then_some(());
