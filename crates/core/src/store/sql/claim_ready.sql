@@ -1,7 +1,7 @@
 -- Takes due deliveries fairly: hops from tenant to tenant, in each from endpoint to endpoint (one probe of
 -- delivery_queue_ready_idx per hop, whatever the backlog), and takes a small share of each.
 --
--- $1 rows wanted at most    $2 payload bytes wanted at most
+-- $1 rows wanted at most    $2 payload bytes: what goes beyond them is the last row taken
 -- $3 this dispatcher        $4 lease margin in milliseconds, beyond the endpoint's own timeout
 -- $5 tenant to start after  $6, $7 for the tenants not walked to their end: the endpoint to start after
 -- $8 in flight at most per endpoint, $9, $10 what is in flight here, by endpoint
