@@ -44,7 +44,8 @@ pub struct ClaimRequest<'a> {
     pub dispatcher_id: DispatcherId,
     /// Rows at most.
     pub max_rows: i32,
-    /// Payload bytes at most, except that one row is always taken.
+    /// Payload bytes at which no further row is taken: the last one taken may go beyond, so that a large one that
+    /// never fits beside others is not passed over for ever. None is taken at zero.
     pub max_payload_bytes: i64,
     /// How long a lease lasts beyond the endpoint's own timeout: the time to begin and to record.
     pub lease_margin: Duration,

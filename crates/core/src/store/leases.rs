@@ -57,7 +57,8 @@ impl FinishedAttempt {
         }
     }
 
-    fn is_gone(&self) -> bool {
+    /// Whether the receiver answered 410.
+    pub(super) fn is_gone(&self) -> bool {
         matches!(
             self.decision,
             Decision::Failed {
@@ -233,7 +234,8 @@ async fn change_deliveries(
     Ok(())
 }
 
-/// Disables the endpoints that answered 410, in the order of their keys.
+/// Disables the endpoints that answered 410. [`endpoint_health::note`] has locked all of them, before the first of
+/// their tenants is locked here: whoever changes an endpoint locks it first and its tenant then.
 async fn disable_gone(
     conn: &mut AsyncPgConnection,
     held: &[(&FinishedAttempt, AttemptId)],

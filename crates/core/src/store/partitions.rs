@@ -172,7 +172,7 @@ pub async fn remaining(conn: &mut AsyncPgConnection) -> Result<Duration, StoreEr
 }
 
 /// Drops the partitions whose newest row is older than `retention`, and returns their names. Deliveries that are
-/// unfinished even then become `failed` if they are younger than their attempt's partition, or go with theirs.
+/// unfinished even then leave the queue; they become `failed`, unless they go with their partition.
 ///
 /// # Errors
 ///

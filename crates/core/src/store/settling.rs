@@ -4,7 +4,7 @@
 //! takes its rows out of the way (or brings them back) so that claims need not hop over them for ever.
 
 use diesel::prelude::QueryableByName;
-use diesel::sql_types::{BigInt, Integer, Text, Uuid};
+use diesel::sql_types::{BigInt, Bool, Integer, Text, Uuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::StoreError;
@@ -21,6 +21,8 @@ struct UnsettledRow {
     id: uuid::Uuid,
     #[diesel(sql_type = Text)]
     status: String,
+    #[diesel(sql_type = Bool)]
+    is_last_look: bool,
 }
 
 #[derive(QueryableByName)]
@@ -40,7 +42,8 @@ pub enum Settled {
 
 /// Settles a batch of rows of one endpoint whose status has changed: a deleted one's unfinished deliveries become
 /// `canceled`, a disabled one's are kept back, an enabled one's go on. Leased ones are left to their dispatchers.
-/// An endpoint counts as settled when a minute after its change nothing was left: publishing may have been under way.
+/// An endpoint counts as settled when nothing was left a minute after its change (publishing may have been under way)
+/// and, unless it is enabled, with none of its deliveries leased (they may come back).
 ///
 /// # Errors
 ///
@@ -55,11 +58,9 @@ pub async fn settle_one(conn: &mut AsyncPgConnection) -> Result<Settled, StoreEr
             if moved > 0 {
                 return Ok(Settled::Moved(moved));
             }
-            statement(include_str!("sql/mark_settled.sql"))
-                .bind::<Uuid, _>(endpoint.tenant_id)
-                .bind::<Uuid, _>(endpoint.id)
-                .execute(conn)
-                .await?;
+            if endpoint.is_last_look {
+                mark_settled(conn, &endpoint).await?;
+            }
         }
         Ok(Settled::Nothing)
     })
@@ -79,4 +80,16 @@ async fn settle(conn: &mut AsyncPgConnection, endpoint: &UnsettledRow) -> Result
         .get_result(conn)
         .await?;
     Ok(row.moved)
+}
+
+async fn mark_settled(
+    conn: &mut AsyncPgConnection,
+    endpoint: &UnsettledRow,
+) -> Result<(), StoreError> {
+    statement(include_str!("sql/mark_settled.sql"))
+        .bind::<Uuid, _>(endpoint.tenant_id)
+        .bind::<Uuid, _>(endpoint.id)
+        .execute(conn)
+        .await?;
+    Ok(())
 }

@@ -1,7 +1,7 @@
 -- Takes due deliveries fairly: hops from tenant to tenant, in each from endpoint to endpoint (one probe of
 -- delivery_queue_ready_idx per hop, whatever the backlog), and takes a small share of each.
 --
--- $1 rows wanted at most    $2 payload bytes wanted at most
+-- $1 rows wanted at most    $2 payload bytes: what goes beyond them is the last row taken
 -- $3 this dispatcher        $4 lease margin in milliseconds, beyond the endpoint's own timeout
 -- $5 tenant to start after  $6, $7 for the tenants not walked to their end: the endpoint to start after
 -- $8 in flight at most per endpoint, $9, $10 what is in flight here, by endpoint
@@ -53,6 +53,8 @@ walked AS MATERIALIZED (
 ),
 usable_endpoint AS MATERIALIZED (
     SELECT walked.tenant_id, walked.endpoint_id, endpoints.timeout_seconds, endpoints.version AS endpoint_version,
+           coalesce(busy_endpoint.in_flight, 0) AS endpoint_in_flight,
+           coalesce(busy_tenant.in_flight, 0) AS tenant_in_flight,
            $8 - coalesce(busy_endpoint.in_flight, 0) AS endpoint_room,
            $11 - coalesce(busy_tenant.in_flight, 0) AS tenant_room,
            count(*) OVER (PARTITION BY walked.tenant_id) AS tenant_endpoint_count
@@ -71,8 +73,10 @@ share AS (
     FROM usable_endpoint, (SELECT count(DISTINCT tenant_id) AS tenant_count FROM usable_endpoint) tenants
 ),
 locked AS MATERIALIZED (
-    SELECT share.tenant_id, share.tenant_room, share.timeout_seconds, share.endpoint_version, due.*,
-           row_number() OVER (PARTITION BY due.endpoint_id ORDER BY due.delivery_id) AS endpoint_rank
+    SELECT share.tenant_id, share.tenant_in_flight, share.tenant_room, share.timeout_seconds, share.endpoint_version,
+           due.*, random() AS lot,
+           share.endpoint_in_flight + row_number() OVER (PARTITION BY due.endpoint_id ORDER BY due.delivery_id)
+               AS endpoint_rank
     FROM share, LATERAL (
         SELECT q.delivery_id, q.endpoint_id, q.payload_bytes
         FROM delivery_queue q
@@ -83,13 +87,18 @@ locked AS MATERIALIZED (
         FOR UPDATE SKIP LOCKED
     ) due
 ),
-ranked AS (
-    SELECT *,
-           row_number() OVER (PARTITION BY tenant_id ORDER BY endpoint_rank, endpoint_id) AS tenant_rank,
-           row_number() OVER (ORDER BY endpoint_rank, endpoint_id) AS rank,
-           sum(payload_bytes) OVER (ORDER BY endpoint_rank, endpoint_id ROWS UNBOUNDED PRECEDING)
-               - payload_bytes AS bytes_before
+-- More is locked than there is room for. Whoever has least in flight goes first, tenant before tenant and in each
+-- endpoint before endpoint; lots are drawn among equals, else the first in the walk would always win when permits are
+-- few.
+in_turn AS (
+    SELECT *, row_number() OVER (PARTITION BY tenant_id ORDER BY endpoint_rank, lot) AS tenant_rank
     FROM locked
+),
+ranked AS (
+    SELECT *, row_number() OVER turn AS rank,
+           sum(payload_bytes) OVER (turn ROWS UNBOUNDED PRECEDING) - payload_bytes AS bytes_before
+    FROM in_turn
+    WINDOW turn AS (ORDER BY tenant_in_flight + tenant_rank, lot)
 ),
 claimed AS (
     UPDATE delivery_queue q

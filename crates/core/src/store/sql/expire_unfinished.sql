@@ -1,7 +1,8 @@
--- Ends unfinished deliveries whose next attempt was scheduled before $1 (an id): the partition that the attempt would
--- be recorded in goes. Their own rows may be in that partition or in a later one.
+-- Ends unfinished deliveries from before $1 (an id), and those whose next attempt was scheduled before it: the partition
+-- that they are in, or that the attempt would be recorded in, goes. A queue row without its delivery would be claimed
+-- again and again.
 WITH ended AS (
-    DELETE FROM delivery_queue WHERE attempt_id < $1 RETURNING tenant_id, delivery_id
+    DELETE FROM delivery_queue WHERE delivery_id < $1 OR attempt_id < $1 RETURNING tenant_id, delivery_id
 )
 UPDATE deliveries
 SET status = 'failed', next_retry_at = NULL, updated_at = now(),

@@ -1,0 +1,109 @@
+//! Attempts as the tests make them up, and that they are read as they were recorded.
+
+use std::time::Duration;
+
+use reprise_core::attempt::{Attempt, AttemptError, RecordedResponse};
+use reprise_core::retry::{Decision, FailReason};
+use reprise_core::store::attempts;
+use reprise_core::store::delivery_queue::Claim;
+use reprise_core::store::leases::{self, FinishedAttempt};
+use time::OffsetDateTime;
+
+use crate::world::{World, settings};
+
+/// An attempt under a claim that the receiver answered with this status.
+pub(crate) fn answered(claim: &Claim, status: u16) -> Attempt {
+    Attempt {
+        id: claim.attempt_id,
+        number: claim.attempt_number,
+        // PostgreSQL keeps microseconds.
+        started_at: OffsetDateTime::from_unix_timestamp(1_700_000_000).expect("in range"),
+        duration: Some(Duration::from_millis(42)),
+        request_headers: vec![("webhook-id".to_owned(), claim.event_id.to_string())],
+        response: Some(RecordedResponse {
+            status,
+            headers: vec![("content-type".to_owned(), "text/plain".to_owned())],
+            body: b"\x00 is a byte like any other \xff".to_vec(),
+            body_truncated: true,
+        }),
+        error: (!(200..300).contains(&status)).then(|| AttemptError {
+            kind: "http_status".to_owned(),
+            message: format!("The receiver answered {status}"),
+        }),
+        remote_ip: Some("2001:db8::1".parse().expect("an address")),
+    }
+}
+
+fn finished(claim: &Claim, status: u16, decision: Decision) -> FinishedAttempt {
+    FinishedAttempt {
+        tenant_id: claim.tenant_id,
+        delivery_id: claim.delivery_id,
+        endpoint_id: claim.endpoint_id,
+        lease_token: claim.lease_token,
+        is_express: claim.is_express,
+        attempt: answered(claim, status),
+        decision,
+    }
+}
+
+/// Answered with 200.
+pub(crate) fn delivered(claim: &Claim) -> FinishedAttempt {
+    finished(claim, 200, Decision::Delivered)
+}
+
+/// Answered with 500, to be retried.
+pub(crate) fn retried(claim: &Claim, after: Duration) -> FinishedAttempt {
+    finished(claim, 500, Decision::Retry { after })
+}
+
+/// Answered with 500, and that was the last attempt.
+pub(crate) fn failed(claim: &Claim) -> FinishedAttempt {
+    let reason = FailReason::AttemptsUsedUp;
+    finished(claim, 500, Decision::Failed { reason })
+}
+
+/// Answered with 410.
+pub(crate) fn gone(claim: &Claim) -> FinishedAttempt {
+    let reason = FailReason::Gone;
+    finished(claim, 410, Decision::Failed { reason })
+}
+
+#[tokio::test]
+async fn an_attempt_is_read_as_it_was_recorded() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    let claim = world.claimed(account, endpoint).await;
+    let end = retried(&claim, Duration::from_secs(60));
+    leases::finish(
+        &mut world.conn,
+        world.dispatcher,
+        std::slice::from_ref(&end),
+    )
+    .await
+    .expect("recorded");
+    let read = attempts::find(&mut world.conn, account.tenant, claim.attempt_id)
+        .await
+        .expect("readable");
+    assert_eq!(read.as_ref(), Some(&end.attempt));
+    let listed = attempts::list(&mut world.conn, account.tenant, claim.delivery_id)
+        .await
+        .expect("readable");
+    assert_eq!(listed, [end.attempt]);
+}
+
+#[tokio::test]
+async fn attempts_of_another_tenant_are_not_found() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    let stranger = world.account().await;
+    let claim = world.claimed(account, endpoint).await;
+    leases::finish(&mut world.conn, world.dispatcher, &[delivered(&claim)])
+        .await
+        .expect("recorded");
+    let found = attempts::find(&mut world.conn, stranger.tenant, claim.attempt_id)
+        .await
+        .expect("readable");
+    assert_eq!(found, None);
+    let listed = attempts::list(&mut world.conn, stranger.tenant, claim.delivery_id)
+        .await
+        .expect("readable");
+    assert!(listed.is_empty());
+}

@@ -1,0 +1,458 @@
+//! Claims: what they take, what they leave, and what they read.
+
+use std::collections::{HashMap, HashSet};
+
+use diesel_async::SimpleAsyncConnection;
+use reprise_core::endpoint::EndpointStatus;
+use reprise_core::ids::DispatcherId;
+use reprise_core::store::delivery_queue::{
+    self, ClaimPosition, ClaimRequest, InFlight, MAX_ENDPOINT_HOPS, MAX_TENANT_HOPS,
+};
+use reprise_core::store::replays::{self, Urgency};
+use reprise_core::store::{deliveries, leases};
+use tokio::task::JoinSet;
+
+use crate::attempts::delivered;
+use crate::world::{MARGIN, TIMEOUT, World, disabled, event, request, settings};
+
+#[tokio::test]
+async fn four_that_claim_at_once_get_every_delivery_once() {
+    let (mut world, account, _) = World::with_endpoint(settings()).await;
+    let mut ids = HashSet::new();
+    for _ in 0..4 {
+        let endpoint = world.endpoint(account).await;
+        ids.extend(world.enqueue(account, endpoint, 100).await);
+    }
+    let mut claimers = JoinSet::new();
+    for _ in 0..4 {
+        let mut conn = world.connect().await;
+        claimers.spawn(async move {
+            let mut got = Vec::new();
+            let (in_flight, mut position) = (InFlight::default(), ClaimPosition::default());
+            let dispatcher = DispatcherId::new();
+            // One that finds everything locked by the others comes back for what they leave.
+            for _ in 0..100 {
+                let request = ClaimRequest {
+                    max_rows: 17,
+                    ..request(dispatcher, &in_flight, &position)
+                };
+                let claim = delivery_queue::claim_ready(&mut conn, &request)
+                    .await
+                    .expect("claimed");
+                assert!(claim.claims.len() <= 17);
+                got.extend(claim.claims);
+                position = claim.next;
+            }
+            got
+        });
+    }
+    let got: Vec<_> = claimers.join_all().await.into_iter().flatten().collect();
+    assert_eq!(
+        got.len(),
+        ids.len(),
+        "a delivery was claimed twice or never"
+    );
+    let tokens: HashSet<_> = got.iter().map(|claim| claim.lease_token).collect();
+    assert_eq!(tokens.len(), ids.len());
+    let claimed: HashSet<_> = got.into_iter().map(|claim| claim.delivery_id).collect();
+    assert_eq!(claimed, ids);
+}
+
+#[tokio::test]
+async fn a_claim_takes_no_more_than_it_asks_for() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    let second = world.endpoint(account).await;
+    world.enqueue(account, endpoint, 20).await;
+    world.enqueue(account, second, 20).await;
+    for asked in [1, 2, 7] {
+        let claims = world.claim(asked).await;
+        assert_eq!(i32::try_from(claims.len()), Ok(asked));
+    }
+    assert_eq!(
+        world
+            .number("SELECT count(*) FROM delivery_queue WHERE lease_token IS NOT NULL")
+            .await,
+        10,
+        "rows are leased that nobody was told of"
+    );
+}
+
+#[tokio::test]
+async fn an_endpoint_gets_no_more_than_its_cap_less_what_is_in_flight() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    let other = world.endpoint(account).await;
+    world.enqueue(account, endpoint, 20).await;
+    world.enqueue(account, other, 20).await;
+    let in_flight = InFlight {
+        by_endpoint: HashMap::from([(endpoint, 6)]),
+        by_tenant: HashMap::from([(account.tenant, 6)]),
+    };
+    let position = ClaimPosition::default();
+    let request = ClaimRequest {
+        max_per_endpoint: 8,
+        ..request(world.dispatcher, &in_flight, &position)
+    };
+    let claims = delivery_queue::claim_ready(&mut world.conn, &request)
+        .await
+        .expect("claimed")
+        .claims;
+    let of = |id| {
+        claims
+            .iter()
+            .filter(|claim| claim.endpoint_id == id)
+            .count()
+    };
+    assert_eq!((of(endpoint), of(other)), (2, 8));
+}
+
+#[tokio::test]
+async fn an_endpoint_at_its_cap_is_passed_over() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    world.enqueue(account, endpoint, 3).await;
+    for count in [8, 9] {
+        let in_flight = InFlight {
+            by_endpoint: HashMap::from([(endpoint, count)]),
+            by_tenant: HashMap::from([(account.tenant, count)]),
+        };
+        let position = ClaimPosition::default();
+        let request = ClaimRequest {
+            max_per_endpoint: 8,
+            ..request(world.dispatcher, &in_flight, &position)
+        };
+        let claim = delivery_queue::claim_ready(&mut world.conn, &request)
+            .await
+            .expect("claimed");
+        assert!(claim.claims.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_gets_no_more_than_its_cap_less_what_is_in_flight() {
+    let mut world = World::create().await;
+    let (busy, idle) = (world.account().await, world.account().await);
+    for account in [busy, idle] {
+        for _ in 0..3 {
+            let endpoint = world.endpoint(account).await;
+            world.enqueue(account, endpoint, 20).await;
+        }
+    }
+    let in_flight = InFlight {
+        by_endpoint: HashMap::new(),
+        by_tenant: HashMap::from([(busy.tenant, 6)]),
+    };
+    let position = ClaimPosition::default();
+    let request = ClaimRequest {
+        max_per_tenant: 10,
+        ..request(world.dispatcher, &in_flight, &position)
+    };
+    let claims = delivery_queue::claim_ready(&mut world.conn, &request)
+        .await
+        .expect("claimed")
+        .claims;
+    let of = |id| claims.iter().filter(|claim| claim.tenant_id == id).count();
+    assert_eq!((of(busy.tenant), of(idle.tenant)), (4, 10));
+}
+
+#[tokio::test]
+async fn walking_on_visits_every_endpoint_of_a_tenant_with_more_than_one_claim_visits() {
+    let mut world = World::create().await;
+    let account = world.account().await;
+    let count = usize::try_from(MAX_ENDPOINT_HOPS).expect("positive") * 2 + 5;
+    let mut ids = HashSet::new();
+    for _ in 0..count {
+        let endpoint = world.endpoint(account).await;
+        // More than all the walk takes, so that an endpoint never drops out of it.
+        ids.insert(endpoint);
+        world.enqueue(account, endpoint, 5).await;
+    }
+    let mut seen = HashSet::new();
+    let mut position = ClaimPosition::default();
+    let in_flight = InFlight::default();
+    let mut claims = 0;
+    loop {
+        let request = ClaimRequest {
+            max_rows: MAX_ENDPOINT_HOPS,
+            ..request(world.dispatcher, &in_flight, &position)
+        };
+        let claim = delivery_queue::claim_ready(&mut world.conn, &request)
+            .await
+            .expect("claimed");
+        claims += 1;
+        seen.extend(claim.claims.iter().map(|claim| claim.endpoint_id));
+        position = claim.next;
+        if position.is_start() {
+            break;
+        }
+        assert!(claims < 10, "the walk does not come round");
+    }
+    assert_eq!(claims, 3);
+    assert_eq!(seen, ids);
+}
+
+#[tokio::test]
+async fn walking_on_visits_every_tenant_when_there_are_more_than_one_claim_visits() {
+    let mut world = World::create().await;
+    let count = usize::try_from(MAX_TENANT_HOPS).expect("positive") + 3;
+    for _ in 0..count {
+        let account = world.account().await;
+        let endpoint = world.endpoint(account).await;
+        world.enqueue(account, endpoint, 3).await;
+    }
+    let mut position = ClaimPosition::default();
+    let in_flight = InFlight::default();
+    let mut seen = HashSet::new();
+    for is_last in [false, true] {
+        let request = ClaimRequest {
+            max_rows: MAX_TENANT_HOPS,
+            ..request(world.dispatcher, &in_flight, &position)
+        };
+        let claim = delivery_queue::claim_ready(&mut world.conn, &request)
+            .await
+            .expect("claimed");
+        seen.extend(claim.claims.iter().map(|claim| claim.tenant_id));
+        position = claim.next;
+        assert_eq!(position.is_start(), is_last);
+    }
+    assert_eq!(seen.len(), count);
+}
+
+#[tokio::test]
+async fn one_delivery_is_taken_however_large_it_is() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    world
+        .enqueue_sized(account, endpoint, &[1_048_576, 1_048_576])
+        .await;
+    assert_eq!(claimed_within(&mut world, 1).await, 1);
+}
+
+#[tokio::test]
+async fn payload_bytes_bound_a_claim_up_to_the_row_that_goes_past_them() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    world.enqueue_sized(account, endpoint, &[100; 20]).await;
+    assert_eq!(claimed_within(&mut world, 500).await, 5);
+    assert_eq!(claimed_within(&mut world, 501).await, 6);
+    assert_eq!(claimed_within(&mut world, 0).await, 0);
+}
+
+async fn claimed_within(world: &mut World, max_payload_bytes: i64) -> usize {
+    let (in_flight, position) = (InFlight::default(), ClaimPosition::default());
+    let request = ClaimRequest {
+        max_payload_bytes,
+        ..request(world.dispatcher, &in_flight, &position)
+    };
+    let claim = delivery_queue::claim_ready(&mut world.conn, &request)
+        .await
+        .expect("claimed");
+    claim.claims.len()
+}
+
+#[tokio::test]
+async fn deliveries_to_an_endpoint_that_is_not_enabled_are_not_claimed() {
+    for status in [disabled(), EndpointStatus::Deleted] {
+        let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+        let id = world.enqueue(account, endpoint, 2).await[0];
+        world
+            .sql(&format!(
+                "UPDATE delivery_queue SET express = true WHERE delivery_id = '{id}'"
+            ))
+            .await;
+        world.set_status(account, endpoint, status).await;
+        let before = world.rows().await;
+        assert!(world.claim(10).await.is_empty());
+        assert!(world.claim_express(10).await.is_empty());
+        assert_eq!(world.rows().await, before);
+    }
+}
+
+#[tokio::test]
+async fn express_deliveries_are_claimed_by_the_express_claim_alone_and_the_oldest_first() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    let ids = world.enqueue(account, endpoint, 6).await;
+    world
+        .sql(&format!(
+            "UPDATE delivery_queue SET express = true WHERE delivery_id >= '{}'",
+            ids[3]
+        ))
+        .await;
+    let ready: HashSet<_> = world
+        .claim(100)
+        .await
+        .iter()
+        .map(|claim| claim.delivery_id)
+        .collect();
+    assert_eq!(ready, ids[..3].iter().copied().collect());
+    for expected in [&ids[3..5], &ids[5..]] {
+        let express = world.claim_express(2).await;
+        assert!(express.iter().all(|claim| claim.is_express));
+        let mut express: Vec<_> = express.iter().map(|claim| claim.delivery_id).collect();
+        express.sort_unstable();
+        assert_eq!(express, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_claim_that_is_not_committed_leaves_nothing() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    world.enqueue(account, endpoint, 5).await;
+    let before = world.rows().await;
+    world.conn.batch_execute("BEGIN").await.expect("begun");
+    assert_eq!(world.claim(10).await.len(), 5);
+    world
+        .conn
+        .batch_execute("ROLLBACK")
+        .await
+        .expect("rolled back");
+    assert_eq!(world.rows().await, before);
+    // The same when the connection breaks off.
+    let mut conn = world.connect().await;
+    conn.batch_execute("BEGIN").await.expect("begun");
+    std::mem::swap(&mut conn, &mut world.conn);
+    assert_eq!(world.claim(10).await.len(), 5);
+    std::mem::swap(&mut conn, &mut world.conn);
+    drop(conn);
+    // What a connection held is free once PostgreSQL has noticed that it is gone: this waits for that.
+    world.sql("SELECT FROM delivery_queue FOR UPDATE").await;
+    assert_eq!(world.rows().await, before);
+    assert_eq!(world.claim(10).await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_claim_changes_the_queue_alone_and_its_delivery_shows_as_delivering() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    let mut before = world.rows().await;
+    let id = world.enqueue(account, endpoint, 1).await[0];
+    let mut queued = world.rows().await;
+    assert_eq!(world.claim(1).await.len(), 1);
+    let mut claimed = world.rows().await;
+    for rows in [&mut before, &mut queued, &mut claimed] {
+        rows.remove("delivery_queue");
+    }
+    assert_eq!(queued, claimed);
+    assert_eq!(
+        world.delivery(account, id).await.status.as_str(),
+        "delivering"
+    );
+    world.expire_leases().await;
+    assert_eq!(world.delivery(account, id).await.status.as_str(), "pending");
+}
+
+#[tokio::test]
+async fn a_lease_lasts_for_the_endpoints_timeout_and_the_margin() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    let ids = world.enqueue(account, endpoint, 2).await;
+    world
+        .sql(&format!(
+            "UPDATE delivery_queue SET express = true WHERE delivery_id = '{}'",
+            ids[0]
+        ))
+        .await;
+    world.claim(1).await;
+    world.claim_express(1).await;
+    let whole = (TIMEOUT + MARGIN).as_secs();
+    assert_eq!(
+        world
+            .number(&format!(
+                "SELECT count(*) FROM delivery_queue
+                 WHERE abs(extract(epoch FROM due_at - leased_at) - {whole}) < 1"
+            ))
+            .await,
+        2
+    );
+}
+
+#[tokio::test]
+async fn only_the_claims_commit_does_not_wait_for_the_disk() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    world.enqueue(account, endpoint, 2).await;
+    world.sql("UPDATE delivery_queue SET express = true WHERE delivery_id = (SELECT max(delivery_id::text)::uuid FROM delivery_queue)").await;
+    let before = world.texts("SHOW synchronous_commit").await;
+    assert_eq!(world.claim(10).await.len(), 1);
+    assert_eq!(world.claim_express(10).await.len(), 1);
+    assert_eq!(world.texts("SHOW synchronous_commit").await, before);
+}
+
+#[tokio::test]
+async fn messages_come_with_their_payloads_and_with_what_they_replay() {
+    let (mut world, account, _) = World::with_endpoint(settings()).await;
+    let published = event(b"{\"amount\": 1}");
+    world.publish(account, &published).await;
+    let first = world.claim(1).await.remove(0);
+    leases::finish(&mut world.conn, world.dispatcher, &[delivered(&first)])
+        .await
+        .expect("recorded");
+    let source = replays::find_source(&mut world.conn, account.tenant, first.delivery_id)
+        .await
+        .expect("readable")
+        .expect("there");
+    let replay = replays::insert(&mut world.conn, &source, Urgency::Normal)
+        .await
+        .expect("stored")
+        .expect("enabled");
+    let second = world.claim(1).await.remove(0);
+    assert_eq!(second.delivery_id, replay.id);
+    assert_eq!(second.event_id, published.id);
+    let messages = delivery_queue::load_messages(&mut world.conn, &[first.clone(), second.clone()])
+        .await
+        .expect("read");
+    assert_eq!(messages.len(), 2);
+    for (claim, replay_of) in [(&first, None), (&second, Some(first.delivery_id))] {
+        let message = &messages[&claim.delivery_id];
+        assert_eq!(message.event_type, published.event_type);
+        assert_eq!(
+            message.payload.as_deref(),
+            Some(published.payload.as_slice())
+        );
+        assert_eq!(message.replay_of, replay_of);
+    }
+}
+
+#[tokio::test]
+async fn a_payload_that_retention_removed_is_none_and_a_delivery_that_is_gone_is_left_out() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    world.enqueue(account, endpoint, 2).await;
+    let claims = world.claim(2).await;
+    world
+        .sql(&format!(
+            "DELETE FROM events WHERE id = '{}'; DELETE FROM deliveries WHERE id = '{}'",
+            claims[0].event_id, claims[1].delivery_id
+        ))
+        .await;
+    let messages = delivery_queue::load_messages(&mut world.conn, &claims)
+        .await
+        .expect("read");
+    assert_eq!(messages.len(), 1);
+    assert_eq!(messages[&claims[0].delivery_id].payload, None);
+    let gone = deliveries::find(&mut world.conn, account.tenant, claims[1].delivery_id)
+        .await
+        .expect("read");
+    assert!(gone.is_none());
+}
+
+#[tokio::test]
+async fn a_retry_is_claimed_once_it_is_due_and_not_before() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    world.enqueue(account, endpoint, 1).await;
+    world
+        .sql("UPDATE delivery_queue SET due_at = now() + interval '1 hour'")
+        .await;
+    let promote = delivery_queue::promote_due(&mut world.conn, 10).await;
+    assert_eq!(promote.ok(), Some(0));
+    assert!(world.claim(1).await.is_empty());
+    world
+        .sql("UPDATE delivery_queue SET due_at = now() - interval '1 second'")
+        .await;
+    let promote = delivery_queue::promote_due(&mut world.conn, 10).await;
+    assert_eq!(promote.ok(), Some(1));
+    assert_eq!(world.claim(1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_queues_depth_tells_what_is_ready_from_what_waits() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    world.enqueue(account, endpoint, 5).await;
+    world.claim(2).await;
+    let depth = delivery_queue::depth(&mut world.conn)
+        .await
+        .expect("counted");
+    assert_eq!((depth.ready, depth.waiting), (3, 2));
+}

@@ -1,0 +1,18 @@
+//! The store on a real PostgreSQL: a database of its own for each test.
+
+mod accounts;
+mod attempts;
+mod claim;
+mod deadlocks;
+mod fairness;
+mod idempotency;
+mod leases;
+mod lost;
+mod partitions;
+mod plans;
+mod publish;
+mod replays;
+mod retention;
+mod schema;
+mod settling;
+mod world;

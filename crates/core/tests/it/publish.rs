@@ -1,0 +1,249 @@
+//! Publishing: an event and all its deliveries, in one statement, or nothing.
+
+use reprise_core::delivery::DeliveryStatus;
+use reprise_core::event_type::{EventGroup, EventType};
+use reprise_core::store::deliveries::{self, DeliveryFilter};
+use reprise_core::store::delivery_queue;
+use reprise_core::store::endpoints;
+use reprise_core::store::events::{self, NewEvent, Published};
+
+use crate::world::{Account, World, disabled, event, patterns, settings};
+
+/// How many deliveries an event of this type gets.
+async fn delivery_count(world: &mut World, account: Account, event_type: &str) -> usize {
+    let event = NewEvent {
+        event_type: EventType::parse(event_type).expect("a type"),
+        ..event(b"{}")
+    };
+    match world.publish(account, &event).await {
+        Published::Stored { delivery_count, .. } => delivery_count,
+        Published::SubscriptionsChanged => panic!("nobody changed them"),
+    }
+}
+
+#[tokio::test]
+async fn publishing_stores_the_event_with_a_delivery_and_a_queue_row_for_whoever_wants_it() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    let stranger = world.account().await;
+    world.endpoint(stranger).await;
+    let mut published = event(b"{\"a\": 1}");
+    published.event_group = Some(EventGroup::parse("order-7").expect("a group"));
+    let stored = world.publish(account, &published).await;
+    let listed = deliveries::list(
+        &mut world.conn,
+        account.tenant,
+        &DeliveryFilter::default(),
+        None,
+        10,
+    )
+    .await
+    .expect("read");
+    assert_eq!(listed.len(), 1);
+    let delivery = &listed[0];
+    let created_at = delivery.created_at;
+    assert_eq!(
+        stored,
+        Published::Stored {
+            created_at,
+            delivery_count: 1
+        }
+    );
+    assert_eq!(delivery.status, DeliveryStatus::Pending);
+    assert_eq!(delivery.endpoint_id, endpoint);
+    assert_eq!(delivery.owner, account.owner);
+    assert_eq!(delivery.event_id, published.id);
+    assert_eq!(delivery.event_type, published.event_type);
+    assert_eq!(delivery.event_group, published.event_group);
+    assert_eq!(delivery.first_delivery_id, delivery.id);
+    assert_eq!(delivery.replay_of, None);
+    let attempt_id = delivery.attempt_id;
+    let claims = world.claim(10).await;
+    assert_eq!(claims.len(), 1);
+    assert_eq!(claims[0].attempt_id, attempt_id);
+    assert_eq!(claims[0].attempt_number, 1);
+    assert_eq!(claims[0].payload_bytes, 8);
+    assert_eq!(
+        world.number("SELECT count(*) FROM deliveries").await,
+        1,
+        "the stranger gets none"
+    );
+}
+
+#[tokio::test]
+async fn a_stale_version_of_the_endpoints_stores_nothing() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    let stale = endpoints::list_subscriptions(&mut world.conn, account.tenant)
+        .await
+        .expect("read");
+    let changes = [world.endpoint(account).await, {
+        world.set_status(account, endpoint, disabled()).await;
+        endpoint
+    }];
+    let before = world.rows().await;
+    let published = events::publish(&mut world.conn, account.tenant, &stale, &event(b"{}"))
+        .await
+        .expect("no error");
+    assert_eq!(published, Published::SubscriptionsChanged);
+    assert_eq!(world.rows().await, before);
+    let fresh = endpoints::list_subscriptions(&mut world.conn, account.tenant)
+        .await
+        .expect("read");
+    assert_eq!(fresh.list.len(), changes.len());
+    assert!(fresh.version > stale.version);
+}
+
+#[tokio::test]
+async fn every_change_of_an_endpoint_makes_older_subscriptions_stale() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    let version = "SELECT endpoints_version FROM tenants";
+    let mut last = world.number(version).await;
+    for status in [
+        disabled(),
+        reprise_core::endpoint::EndpointStatus::Enabled,
+        reprise_core::endpoint::EndpointStatus::Deleted,
+    ] {
+        world.set_status(account, endpoint, status).await;
+        let now = world.number(version).await;
+        assert!(now > last);
+        last = now;
+    }
+    endpoints::disable(&mut world.conn, account.tenant, endpoint, "gone")
+        .await
+        .expect("nothing to disable");
+    assert_eq!(world.number(version).await, last, "nothing was changed");
+}
+
+#[tokio::test]
+async fn a_pattern_decides_which_events_an_endpoint_gets() {
+    let mut world = World::create().await;
+    let account = world.account().await;
+    for wanted in [&["invoice.paid", "order:*"][..], &["invoice.*"], &["*"]] {
+        let mut settings = settings();
+        settings.event_patterns = patterns(wanted);
+        world.endpoint_with(account, settings).await;
+    }
+    for (event_type, count) in [
+        ("invoice.paid", 3),
+        ("invoice.paid.late", 2),
+        ("order.made", 2),
+        ("order:made:twice", 2),
+        ("invoice", 1),
+        ("other", 1),
+    ] {
+        assert_eq!(
+            delivery_count(&mut world, account, event_type).await,
+            count,
+            "{event_type}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_nobody_wants_is_stored_all_the_same() {
+    let mut world = World::create().await;
+    let account = world.account().await;
+    assert_eq!(delivery_count(&mut world, account, "invoice.paid").await, 0);
+    assert_eq!(world.number("SELECT count(*) FROM events").await, 1);
+}
+
+#[tokio::test]
+async fn a_disabled_endpoint_gets_a_skipped_delivery_that_is_never_sent() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    world.set_status(account, endpoint, disabled()).await;
+    assert_eq!(delivery_count(&mut world, account, "invoice.paid").await, 1);
+    let status = world.texts("SELECT status FROM deliveries").await;
+    assert_eq!(status, ["skipped"]);
+    assert_eq!(world.number("SELECT count(*) FROM delivery_queue").await, 0);
+}
+
+#[tokio::test]
+async fn a_deleted_endpoint_gets_none() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    world
+        .set_status(
+            account,
+            endpoint,
+            reprise_core::endpoint::EndpointStatus::Deleted,
+        )
+        .await;
+    assert_eq!(delivery_count(&mut world, account, "invoice.paid").await, 0);
+}
+
+#[tokio::test]
+async fn a_failure_half_way_stores_nothing() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    let mut subscriptions = endpoints::list_subscriptions(&mut world.conn, account.tenant)
+        .await
+        .expect("read");
+    // A second delivery of the event that no foreign key lets in.
+    let mut impossible = subscriptions.list[0].clone();
+    impossible.endpoint_id = reprise_core::ids::EndpointId::new();
+    subscriptions.list.push(impossible);
+    assert_eq!(subscriptions.list[0].endpoint_id, endpoint);
+    let before = world.rows().await;
+    events::publish(
+        &mut world.conn,
+        account.tenant,
+        &subscriptions,
+        &event(b"{}"),
+    )
+    .await
+    .expect_err("there is no such endpoint");
+    assert_eq!(world.rows().await, before);
+}
+
+#[tokio::test]
+async fn the_same_event_is_not_stored_twice() {
+    let (mut world, account, _) = World::with_endpoint(settings()).await;
+    let event = event(b"{}");
+    world.publish(account, &event).await;
+    let before = world.rows().await;
+    let subscriptions = endpoints::list_subscriptions(&mut world.conn, account.tenant)
+        .await
+        .expect("read");
+    events::publish(&mut world.conn, account.tenant, &subscriptions, &event)
+        .await
+        .expect_err("the id is taken");
+    assert_eq!(world.rows().await, before);
+}
+
+#[tokio::test]
+async fn payloads_are_kept_byte_for_byte() {
+    let (mut world, account, _) = World::with_endpoint(settings()).await;
+    let every_byte: Vec<u8> = (0..=u8::MAX).collect();
+    let mut largest = vec![b'x'; 1_048_576];
+    largest[0] = 0;
+    for payload in [
+        &b"{ \"b\" : 1.0, \"a\":1e2,\"a\":\"\\u0000\" }\r\n"[..],
+        b"\\x00",
+        b"",
+        &every_byte,
+        &largest,
+    ] {
+        world.publish(account, &event(payload)).await;
+        let claims = world.claim(1).await;
+        assert_eq!(usize::try_from(claims[0].payload_bytes), Ok(payload.len()));
+        let messages = delivery_queue::load_messages(&mut world.conn, &claims)
+            .await
+            .expect("read");
+        let read = messages[&claims[0].delivery_id].payload.as_deref();
+        assert!(
+            read == Some(payload),
+            "{} bytes were changed",
+            payload.len()
+        );
+    }
+    // One byte more is a mistake of ours, and refused.
+    largest.push(b'x');
+    let subscriptions = endpoints::list_subscriptions(&mut world.conn, account.tenant)
+        .await
+        .expect("read");
+    events::publish(
+        &mut world.conn,
+        account.tenant,
+        &subscriptions,
+        &event(&largest),
+    )
+    .await
+    .expect_err("too large");
+}
