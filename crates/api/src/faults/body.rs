@@ -67,6 +67,11 @@ impl Fields {
         loc
     }
 
+    /// Whether a field is there and has not been taken.
+    pub fn has(&self, field: &str) -> bool {
+        self.values.contains_key(field)
+    }
+
     /// Takes a field's exact text.
     pub fn take_raw(&mut self, field: &str) -> Option<Box<RawValue>> {
         self.values.remove(field)
@@ -97,7 +102,7 @@ impl Fields {
 
     /// Takes a field that must be there.
     pub fn required<T>(&mut self, field: &str, read: impl FnOnce(Field) -> Option<T>) -> Option<T> {
-        if !self.values.contains_key(field) {
+        if !self.has(field) {
             self.faults
                 .note(self.at(field), "missing", "Field required");
             return None;

@@ -156,6 +156,12 @@ async fn faults_of_an_endpoint_are_told_all_at_once() {
         faults(stage.client.post(PATH, &clash).await),
         ["body.headers: value_error"]
     );
+    let puzzling = json!({"signature": {"scheme": "md5"}, "secret": "free-text"});
+    assert_eq!(
+        faults(stage.client.post(PATH, &puzzling).await),
+        ["body.signature: value_error", "body.url: missing"],
+        "a secret is not judged by a scheme that nobody knows"
+    );
     let nul = json!({"url": URL, "description": "a\0b"});
     assert_eq!(
         faults(stage.client.post(PATH, &nul).await),
@@ -346,12 +352,13 @@ async fn patch_changes_what_it_names_and_null_means_the_default() {
         .client
         .patch(
             &path(&id),
-            &json!({"url": null, "timeout_seconds": 0, "x": 1}),
+            &json!({"url": null, "timeout_seconds": 0, "x": 1, "secret": "short"}),
         )
         .await;
     assert_eq!(
         faults(answer),
         [
+            "body.secret: value_error",
             "body.timeout_seconds: greater_than_equal",
             "body.url: string_type",
             "body.x: extra_forbidden"
