@@ -105,16 +105,22 @@ impl PlayedDispatcher {
             .expect("a claim works")
     }
 
-    /// Leases an express delivery, and waits until there is one; there must not be more.
-    pub async fn claim_express(&mut self) -> Claim {
-        let mut claims = poll_until(SOON, async || {
-            let claims = self.claim_express_now().await;
-            (!claims.is_empty()).then_some(claims)
+    /// Leases so many express deliveries, and waits until they are there; there must not be more.
+    pub async fn claim_all_express(&mut self, count: usize) -> Vec<Claim> {
+        let mut claims = Vec::new();
+        poll_until(SOON, async || {
+            claims.extend(self.claim_express_now().await);
+            (claims.len() >= count).then_some(())
         })
         .await
-        .expect("an express delivery comes");
-        assert_eq!(claims.len(), 1, "only one express delivery is there");
-        claims.remove(0)
+        .expect("the express deliveries come");
+        assert_eq!(claims.len(), count, "no more are there");
+        claims
+    }
+
+    /// Leases the one express delivery that comes.
+    pub async fn claim_express(&mut self) -> Claim {
+        self.claim_all_express(1).await.remove(0)
     }
 
     /// Records the attempt of a claim.

@@ -298,11 +298,12 @@ async fn two_calls_at_once_each_get_their_own_answer() {
     let path = play.path();
     let client = play.stage.client.clone();
     let playing = async {
-        let first = play.dispatcher.claim_express().await;
-        let second = play.dispatcher.claim_express().await;
+        let [first, second] = &play.dispatcher.claim_all_express(2).await[..] else {
+            panic!("two were asked for");
+        };
         // The later one is answered first.
-        play.dispatcher.finish(&second, Played::Answered(202)).await;
-        play.dispatcher.finish(&first, Played::Answered(201)).await;
+        play.dispatcher.finish(second, Played::Answered(202)).await;
+        play.dispatcher.finish(first, Played::Answered(201)).await;
         [first.attempt_id.to_string(), second.attempt_id.to_string()]
     };
     let (one, other, attempts) =
@@ -430,12 +431,8 @@ async fn calls_that_wait_are_bounded_per_tenant() {
         refused.push(code(answer, 429));
     }
     assert!(refused.iter().all(|code| code == "too_many_waiting"));
-    let mut played = 0;
-    while played < 64 {
-        for claim in play.dispatcher.claim_express_now().await {
-            play.dispatcher.finish(&claim, Played::Answered(200)).await;
-            played += 1;
-        }
+    for claim in play.dispatcher.claim_all_express(64).await {
+        play.dispatcher.finish(&claim, Played::Answered(200)).await;
     }
     for answer in calls.join_all().await {
         let _ = answer.expect_status(200);
