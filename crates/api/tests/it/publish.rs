@@ -188,7 +188,7 @@ async fn bodies_that_are_no_event_are_refused_with_every_fault() {
     let group = "x".repeat(129);
     for (body, expected) in [
         ("", vec!["body: missing"]),
-        ("nonsense", vec!["body.0: json_invalid"]),
+        ("nonsense", vec!["body.1: json_invalid"]),
         (
             r#"{"event_type":"a","payload":1"#,
             vec!["body.28: json_invalid"],
