@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use reprise_testkit::http::Method;
 use serde_json::{Value, json};
 
 use crate::played_dispatcher::{Played, PlayedDispatcher};
@@ -220,6 +221,31 @@ async fn faults_of_a_query_are_told_all_at_once() {
             "query.status: enum",
         ]
     );
+}
+
+#[tokio::test]
+async fn instants_beyond_the_calendar_are_faults_and_nothing_worse() {
+    let stage = Stage::start().await;
+    for instant in [
+        "9999-12-31T23:59:59-23:59",
+        "1970-01-01T00:00:00%2B23:59",
+        "0000-01-01T00:00:00%2B23:59",
+        "2024-02-30T00:00:00Z",
+        "2024-01-01T24:00:00Z",
+        "2024-01-01T23:59:60Z",
+        "2024-01-01",
+        "",
+        "%00",
+        "%FF",
+    ] {
+        for field in ["created_after", "created_before"] {
+            let path = format!("{PATH}?{field}={instant}");
+            let answer = stage.client.try_send(Method::GET, &path, None).await;
+            let answer = answer.unwrap_or_else(|error| panic!("{instant}: {error:#}"));
+            let fault = format!("query.{field}: datetime_parsing");
+            assert_eq!(faults(answer), [fault], "{instant}");
+        }
+    }
 }
 
 #[tokio::test]
