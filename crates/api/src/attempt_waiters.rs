@@ -1,6 +1,7 @@
 //! Calls that wait until an attempt has been recorded.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use reprise_core::ids::{AttemptId, TenantId};
 use reprise_core::store::attempts;
 use reprise_core::store::notifications::{self, Notification};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
+use tracing::debug;
 
 use crate::error::ApiError;
 use crate::state::AppState;
@@ -20,9 +22,6 @@ const MAX_PER_TENANT: usize = 64;
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 /// Later looks, for notifications that were lost.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How far past the deadline the last look may go on while PostgreSQL is slow or away.
-const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// Who waits for what.
 #[derive(Default)]
@@ -137,12 +136,12 @@ impl AttemptWaiters {
     }
 }
 
-/// Waits until an attempt has been recorded, at most until `deadline`; `None` when it has not by then. An outage of
-/// PostgreSQL is waited out too: the replay is durable, and repeating the request would make another.
+/// Waits until an attempt has been recorded, at most until `deadline`; `None` when it has not by then. While PostgreSQL
+/// is away it goes on waiting: what is waited for has been made, and telling the caller to try again would make another.
 ///
 /// # Errors
 ///
-/// [`ApiError::Internal`] when the attempt is there and can't be read.
+/// [`ApiError::Internal`] when the attempt can't be read.
 pub async fn wait_for_attempt(
     state: &AppState,
     _place: &Place,
@@ -152,19 +151,25 @@ pub async fn wait_for_attempt(
 ) -> Result<Option<Attempt>, ApiError> {
     let entry = state.attempt_waiters.enter(attempt_id);
     let mut patience = FIRST_LOOK;
+    let mut recorded = pin!(entry.recorded.notified());
     loop {
         let until = deadline.min(Instant::now() + patience);
         // Told, or time to look: the same thing follows.
-        let _ = timeout_at(until, entry.recorded.notified()).await;
-        let looking =
-            state.with_connection(async |conn| attempts::find(conn, tenant_id, attempt_id).await);
-        match timeout_at(deadline + LAST_LOOK, looking).await {
-            Ok(Ok(Some(attempt))) => return Ok(Some(attempt)),
-            Ok(Ok(None) | Err(ApiError::Unavailable(_))) | Err(_) => {}
-            Ok(Err(error)) => return Err(error),
-        }
-        if Instant::now() >= deadline {
-            return Ok(None);
+        let _ = tokio::time::timeout_at(until, recorded.as_mut()).await;
+        // From here on it hears again, so that what is recorded just after the look is not missed.
+        recorded.set(entry.recorded.notified());
+        let looked = state
+            .with_connection(async |conn| attempts::find(conn, tenant_id, attempt_id).await)
+            .await;
+        let attempt = match looked {
+            Err(ApiError::Unavailable(cause)) => {
+                debug!(cause, "Could not look for an attempt, waiting on");
+                None
+            }
+            looked => looked?,
+        };
+        if attempt.is_some() || Instant::now() >= deadline {
+            return Ok(attempt);
         }
         patience = LOOK_INTERVAL;
     }

@@ -111,7 +111,7 @@ async fn insert(
 #[utoipa::path(
     post, path = "/v1/webhooks/deliveries/{delivery_id}/replay", tag = "deliveries",
     summary = "Replay Webhook Delivery", operation_id = "replay_webhook_delivery",
-    params(("delivery_id" = String, Path), ("X-API-Key" = Option<String>, Header),
+    params(("delivery_id" = String, Path),
            ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key gets the first answer"),
            ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the first attempt")),
     responses((status = 200, description = "Successful Response", body = WebhookDeliveryResponse),
@@ -170,17 +170,14 @@ async fn replay_and_wait(
     wait_for_attempt(state, &place, caller.tenant_id, attempt_id, deadline).await?;
     let kept: KeptId = serde_json::from_str(replay.answer.get()).map_err(unreadable)?;
     let id = path_id::delivery(&kept.id);
-    let mut response = HttpResponse::Ok();
-    response.insert_header(("Preference-Applied", format!("wait={}", wait.as_secs())));
     let found = state
         .with_connection(async |conn| deliveries::find(conn, caller.tenant_id, id).await)
         .await;
+    let mut response = HttpResponse::Ok();
+    response.insert_header(("Preference-Applied", format!("wait={}", wait.as_secs())));
     match found {
-        Ok(delivery) => {
-            let delivery = delivery.ok_or_else(not_found)?;
-            Ok(response.json(WebhookDeliveryResponse::from(&delivery)))
-        }
-        // The replay is durable: an error now would have it made twice.
+        Ok(delivery) => Ok(response.json(show(&delivery.ok_or_else(not_found)?))),
+        // It has been made; telling the caller to try again would make another.
         Err(ApiError::Unavailable(_)) => Ok(response.json(replay.answer)),
         Err(error) => Err(error),
     }

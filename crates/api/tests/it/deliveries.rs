@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use reprise_testkit::fixture::create_endpoint;
+use reprise_testkit::http::Method;
 use serde_json::{Value, json};
 
 use crate::played_dispatcher::{Played, PlayedDispatcher};
-use crate::stage::{Stage, UNKNOWN_ID, URL, code, faults, text};
+use crate::stage::{Stage, UNKNOWN_ID, code, faults, text};
 
 const PATH: &str = "/v1/webhooks/deliveries";
 
@@ -31,8 +31,56 @@ async fn list(stage: &Stage, query: &str) -> Vec<String> {
         .collect()
 }
 
+/// A delivery in each status, by its name.
+async fn one_of_each(
+    stage: &Stage,
+    dispatcher: &mut PlayedDispatcher,
+) -> [(&'static str, String); 7] {
+    let endpoint = stage.endpoint(json!({})).await;
+    let delivered = stage.attempted(dispatcher, Played::Answered(201)).await;
+    let failed = stage
+        .attempted(dispatcher, Played::AnsweredAtLast(404))
+        .await;
+    let retrying = stage.attempted(dispatcher, Played::Answered(500)).await;
+    let delivering = stage.deliver("a").await;
+    assert_eq!(dispatcher.claim_ready(10).await.len(), 1);
+    let pending = stage.deliver("a").await;
+    stage
+        .change_endpoint(&endpoint, json!({"enabled": false}))
+        .await;
+    let skipped = stage.deliver("a").await;
+    let back = json!({"enabled": true, "event_patterns": ["other"]});
+    stage.change_endpoint(&endpoint, back).await;
+    let doomed = stage.endpoint(json!({"event_patterns": ["doomed"]})).await;
+    let canceled = stage.deliver("doomed").await;
+    stage.delete_endpoint(&doomed).await;
+    dispatcher.settle().await;
+    [
+        ("pending", pending),
+        ("delivering", delivering),
+        ("retrying", retrying),
+        ("delivered", delivered),
+        ("failed", failed),
+        ("canceled", canceled),
+        ("skipped", skipped),
+    ]
+}
+
 #[tokio::test]
 async fn each_status_is_found_by_its_name() {
+    let stage = Stage::start().await;
+    let mut dispatcher = stage.dispatcher().await;
+    let all = one_of_each(&stage, &mut dispatcher).await;
+    for (status, id) in &all {
+        let found = list(&stage, &format!("status={status}")).await;
+        assert_eq!(found, [id.as_str()], "{status}");
+        assert_eq!(stage.delivery(id).await["status"], *status);
+    }
+    assert_eq!(list(&stage, "").await.len(), all.len());
+}
+
+#[tokio::test]
+async fn deliveries_are_found_by_their_final_answer() {
     let stage = Stage::start().await;
     let endpoint = stage.endpoint(json!({})).await;
     let mut dispatcher = stage.dispatcher().await;
@@ -42,62 +90,17 @@ async fn each_status_is_found_by_its_name() {
     let failed = stage
         .attempted(&mut dispatcher, Played::AnsweredAtLast(404))
         .await;
-    let retrying = stage
+    stage
         .attempted(&mut dispatcher, Played::Answered(500))
         .await;
-    let delivering = stage.deliver("a").await;
-    assert_eq!(dispatcher.claim_ready(10).await.len(), 1);
-    let pending = stage.deliver("a").await;
-    stage
-        .change_endpoint(&endpoint, json!({"enabled": false}))
-        .await;
-    let skipped = stage.deliver("a").await;
-    stage
-        .change_endpoint(&endpoint, json!({"enabled": true}))
-        .await;
-    let doomed = create_endpoint(&stage.client, URL, json!({"event_patterns": ["doomed"]})).await;
-    stage
-        .change_endpoint(&endpoint, json!({"event_patterns": ["other"]}))
-        .await;
-    let canceled = stage.deliver("doomed").await;
-    stage.delete_endpoint(&text(&doomed["id"])).await;
-    dispatcher.settle().await;
-    for (status, id) in [
-        ("pending", &pending),
-        ("delivering", &delivering),
-        ("retrying", &retrying),
-        ("delivered", &delivered),
-        ("failed", &failed),
-        ("canceled", &canceled),
-        ("skipped", &skipped),
-    ] {
-        assert_eq!(
-            list(&stage, &format!("status={status}")).await,
-            [id.clone()],
-            "{status}"
-        );
-        assert_eq!(stage.delivery(id).await["status"], status);
-    }
-    assert_eq!(list(&stage, "http_status=404").await, [failed.clone()]);
-    assert_eq!(list(&stage, "http_status=201").await, [delivered]);
-    assert!(
-        list(&stage, "http_status=500").await.is_empty(),
-        "it is not final yet"
-    );
-    assert_eq!(list(&stage, "").await.len(), 7);
-    assert_eq!(
-        list(
-            &stage,
-            &format!("http_status=404&status=failed&endpoint_id={endpoint}")
-        )
-        .await,
-        [failed]
-    );
-    assert!(
-        list(&stage, "http_status=404&status=delivered")
-            .await
-            .is_empty()
-    );
+    assert_eq!(list(&stage, "http_status=404").await, [failed.as_str()]);
+    assert_eq!(list(&stage, "http_status=201").await, [delivered.as_str()]);
+    let unfinished = list(&stage, "http_status=500").await;
+    assert!(unfinished.is_empty(), "it is not final yet");
+    let several = format!("http_status=404&status=failed&endpoint_id={endpoint}");
+    assert_eq!(list(&stage, &several).await, [failed.as_str()]);
+    let contrary = list(&stage, "http_status=404&status=delivered").await;
+    assert!(contrary.is_empty());
 }
 
 #[tokio::test]
@@ -120,18 +123,18 @@ async fn deliveries_are_found_by_what_they_bring_and_where_to() {
     let replay = text(&stage.replay(&first).await.expect_status(200).json()["id"]);
     assert_eq!(
         list(&stage, &format!("endpoint_id={other}")).await,
-        [second.clone()]
+        [second.as_str()]
     );
     assert_eq!(
         list(&stage, &format!("endpoint_id={endpoint}")).await,
-        [replay.clone(), first.clone()]
+        [replay.as_str(), first.as_str()]
     );
     assert!(
         list(&stage, &format!("endpoint_id={UNKNOWN_ID}"))
             .await
             .is_empty()
     );
-    assert_eq!(list(&stage, "event_type=a%3Ac").await, [second.clone()]);
+    assert_eq!(list(&stage, "event_type=a%3Ac").await, [second.as_str()]);
     assert!(
         list(&stage, "event_type=a.c").await.is_empty(),
         "types are compared as published"
@@ -139,9 +142,12 @@ async fn deliveries_are_found_by_what_they_bring_and_where_to() {
     let by_group = "event_group=customer+7+%26+S%C3%B6hne";
     assert_eq!(
         list(&stage, by_group).await,
-        [replay.clone(), first.clone()]
+        [replay.as_str(), first.as_str()]
     );
-    assert_eq!(list(&stage, &format!("replay_of={first}")).await, [replay]);
+    assert_eq!(
+        list(&stage, &format!("replay_of={first}")).await,
+        [replay.as_str()]
+    );
     assert!(
         list(&stage, &format!("replay_of={second}"))
             .await
@@ -158,14 +164,14 @@ async fn deliveries_are_found_by_when_they_were_made() {
         made.push(stage.deliver("a").await);
     }
     let middle = text(&stage.delivery(&made[1]).await["created_at"]);
-    let later = [made[2].clone(), made[1].clone()];
+    let later = [made[2].as_str(), made[1].as_str()];
     assert_eq!(
         list(&stage, &format!("created_after={middle}")).await,
         later
     );
     assert_eq!(
         list(&stage, &format!("created_before={middle}")).await,
-        [made[0].clone()]
+        [made[0].as_str()]
     );
     let offset = middle.replace('Z', "%2B00:00");
     assert_eq!(
@@ -215,6 +221,31 @@ async fn faults_of_a_query_are_told_all_at_once() {
             "query.status: enum",
         ]
     );
+}
+
+#[tokio::test]
+async fn instants_beyond_the_calendar_are_faults_and_nothing_worse() {
+    let stage = Stage::start().await;
+    for instant in [
+        "9999-12-31T23:59:59-23:59",
+        "1970-01-01T00:00:00%2B23:59",
+        "0000-01-01T00:00:00%2B23:59",
+        "2024-02-30T00:00:00Z",
+        "2024-01-01T24:00:00Z",
+        "2024-01-01T23:59:60Z",
+        "2024-01-01",
+        "",
+        "%00",
+        "%FF",
+    ] {
+        for field in ["created_after", "created_before"] {
+            let path = format!("{PATH}?{field}={instant}");
+            let answer = stage.client.try_send(Method::GET, &path, None).await;
+            let answer = answer.unwrap_or_else(|error| panic!("{instant}: {error:#}"));
+            let fault = format!("query.{field}: datetime_parsing");
+            assert_eq!(faults(answer), [fault], "{instant}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::played_dispatcher::{Played, PlayedDispatcher};
-use crate::stage::{URL, code, redeliver_path, text};
+use crate::stage::{URL, code, redeliver_path, replay_path, text};
 
 /// What a client would put up with before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -103,4 +103,29 @@ async fn redelivery_under_way_outlives_a_restart_of_postgresql() {
     let (answer, ()) = tokio::join!(client.post_empty(&path), playing);
     let answer = answer.expect_status(200).json();
     assert_eq!(answer["response_status"], 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replay_that_was_made_is_answered_although_postgresql_went_away() {
+    let cluster = Cluster::start().await;
+    let api = Api::start(cluster.url()).await;
+    let tenant = Tenant::create(cluster.url(), "acme").await;
+    let client = api.client(&tenant);
+    create_endpoint(&client, URL, json!({})).await;
+    let event = publish(&client, "invoice.paid", json!({})).await;
+    let mut dispatcher = PlayedDispatcher::start(cluster.url()).await;
+    dispatcher.play_one(Played::Answered(500)).await;
+    let delivery = &deliveries_of(&client, &text(&event["id"])).await[0];
+
+    let path = replay_path(&text(&delivery["id"]));
+    let waiting = client.header("Prefer", "wait=2");
+    let leaving = async {
+        let claim = dispatcher.claim_express().await;
+        cluster.stop();
+        claim
+    };
+    let (answer, claim) = tokio::join!(waiting.post_empty(&path), leaving);
+    let replay = answer.expect_status(200).json();
+    assert_eq!(replay["id"], claim.delivery_id.to_string());
+    assert_eq!(replay["status"], "pending", "as far as is known");
 }

@@ -180,96 +180,87 @@ async fn endpoint_made_or_changed_just_before_is_always_seen() {
     }
 }
 
+/// Bodies that are no event, and what is wrong with them.
+const REFUSED_BODIES: [(&str, &str); 20] = [
+    (r#"nonsense"#, "body.1: json_invalid"),
+    (r#"{"event_type":"a","payload":1"#, "body.28: json_invalid"),
+    (
+        r#"{"event_type":"a","payload":1} x"#,
+        "body.31: json_invalid",
+    ),
+    (
+        r#"{"event_type":"a","payload":01}"#,
+        "body.29: json_invalid",
+    ),
+    (
+        r#"{"event_type":"a","payload":NaN}"#,
+        "body.28: json_invalid",
+    ),
+    ("", "body: missing"),
+    ("[]", "body: model_attributes_type"),
+    ("null", "body: model_attributes_type"),
+    (r#""text""#, "body: model_attributes_type"),
+    ("{}", "body.event_type: missing, body.payload: missing"),
+    (
+        r#"{"event_type":7,"event_group":[],"surprise":1}"#,
+        "body.event_group: string_type, body.event_type: string_type, body.payload: missing, \
+         body.surprise: extra_forbidden",
+    ),
+    (
+        r#"{"event_type":null,"payload":1}"#,
+        "body.event_type: string_type",
+    ),
+    (
+        r#"{"event_type":"","payload":1}"#,
+        "body.event_type: value_error",
+    ),
+    (
+        r#"{"event_type":"a b","payload":1}"#,
+        "body.event_type: value_error",
+    ),
+    (
+        r#"{"event_type":"a.*","payload":1}"#,
+        "body.event_type: value_error",
+    ),
+    (
+        r#"{"event_type":"a..b","payload":1}"#,
+        "body.event_type: value_error",
+    ),
+    (
+        r#"{"event_type":"\u0000","payload":1}"#,
+        "body.event_type: value_error",
+    ),
+    (
+        r#"{"event_type":"\ud800","payload":1}"#,
+        "body.event_type: string_unicode",
+    ),
+    (
+        r#"{"event_type":"a","event_group":"a\u0000b","payload":1}"#,
+        "body.event_group: value_error",
+    ),
+    (
+        r#"{"event_type":"a","event_group":"","payload":1}"#,
+        "body.event_group: value_error",
+    ),
+];
+
 #[tokio::test]
 async fn bodies_that_are_no_event_are_refused_with_every_fault() {
     let stage = Stage::start().await;
     let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let too_deep = format!(r#"{{"event_type":"a","payload":{}}}"#, deep(128));
-    let group = "x".repeat(129);
-    for (body, expected) in [
-        ("", vec!["body: missing"]),
-        ("nonsense", vec!["body.1: json_invalid"]),
-        (
-            r#"{"event_type":"a","payload":1"#,
-            vec!["body.28: json_invalid"],
-        ),
-        (
-            r#"{"event_type":"a","payload":1} x"#,
-            vec!["body.31: json_invalid"],
-        ),
-        (
-            r#"{"event_type":"a","payload":01}"#,
-            vec!["body.29: json_invalid"],
-        ),
-        (
-            r#"{"event_type":"a","payload":NaN}"#,
-            vec!["body.28: json_invalid"],
-        ),
-        ("[]", vec!["body: model_attributes_type"]),
-        ("null", vec!["body: model_attributes_type"]),
-        ("\"text\"", vec!["body: model_attributes_type"]),
-        (&too_deep, vec!["body: value_error"]),
-        (
-            "{}",
-            vec!["body.event_type: missing", "body.payload: missing"],
-        ),
-        (
-            r#"{"event_type":7,"event_group":[],"surprise":1}"#,
-            vec![
-                "body.event_group: string_type",
-                "body.event_type: string_type",
-                "body.payload: missing",
-                "body.surprise: extra_forbidden",
-            ],
-        ),
-        (
-            r#"{"event_type":null,"payload":1}"#,
-            vec!["body.event_type: string_type"],
-        ),
-        (
-            r#"{"event_type":"","payload":1}"#,
-            vec!["body.event_type: value_error"],
-        ),
-        (
-            r#"{"event_type":"a b","payload":1}"#,
-            vec!["body.event_type: value_error"],
-        ),
-        (
-            r#"{"event_type":"a.*","payload":1}"#,
-            vec!["body.event_type: value_error"],
-        ),
-        (
-            r#"{"event_type":"a..b","payload":1}"#,
-            vec!["body.event_type: value_error"],
-        ),
-        (
-            r#"{"event_type":"\u0000","payload":1}"#,
-            vec!["body.event_type: value_error"],
-        ),
-        (
-            r#"{"event_type":"\ud800","payload":1}"#,
-            vec!["body.event_type: string_unicode"],
-        ),
-        (
-            r#"{"event_type":"a","event_group":"a\u0000b","payload":1}"#,
-            vec!["body.event_group: value_error"],
-        ),
-        (
-            r#"{"event_type":"a","event_group":"","payload":1}"#,
-            vec!["body.event_group: value_error"],
-        ),
-        (
-            &format!(r#"{{"event_type":"a","event_group":"{group}","payload":1}}"#),
-            vec!["body.event_group: value_error"],
-        ),
-        (
-            &format!(r#"{{"event_type":"{group}","payload":1}}"#),
-            vec!["body.event_type: value_error"],
-        ),
-    ] {
+    let long = "x".repeat(129);
+    let long_group = format!(r#"{{"event_type":"a","event_group":"{long}","payload":1}}"#);
+    let long_type = format!(r#"{{"event_type":"{long}","payload":1}}"#);
+    let more = [
+        (too_deep.as_str(), "body: value_error"),
+        (&long_group, "body.event_group: value_error"),
+        (&long_type, "body.event_type: value_error"),
+    ];
+    for (body, expected) in REFUSED_BODIES.into_iter().chain(more) {
         let answer = publish_text(&stage, body).await;
         assert_eq!(answer.status, 422, "{body}: {}", answer.text());
-        assert_eq!(faults(answer), expected, "{body}");
+        assert_eq!(faults(answer).join(", "), expected, "{body}");
     }
     let deepest = format!(r#"{{"event_type":"a","payload":{}}}"#, deep(127));
     let _ = publish_text(&stage, deepest).await.expect_status(202);
