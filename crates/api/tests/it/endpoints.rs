@@ -1,6 +1,7 @@
 //! Endpoints: made, shown, changed, deleted, and which URLs they may have.
 
 use reprise_testkit::fixture::create_endpoint;
+use reprise_testkit::http::{Content, Method};
 use serde_json::{Value, json};
 
 use crate::played_dispatcher::Played;
@@ -502,5 +503,80 @@ async fn unknown_endpoint_is_not_found() {
         stage.client.delete(&path(UNKNOWN_ID)).await,
     ] {
         assert_eq!(code(answer, 404), "not_found");
+    }
+}
+
+/// Values that are odd in most places.
+const ODD_VALUES: [&str; 24] = [
+    "null",
+    "true",
+    "[]",
+    "{}",
+    "0",
+    "-1",
+    "1e400",
+    "-1e400",
+    "1e-400",
+    "9223372036854775808",
+    "5.5",
+    "1e15",
+    r#""""#,
+    r#"" ""#,
+    r#""\u0000""#,
+    r#""\ud800""#,
+    r#""\r\n""#,
+    r#""é😀""#,
+    r#"[null]"#,
+    r#"[[[]]]"#,
+    r#"[1e400]"#,
+    r#"{"\u0000":"a"}"#,
+    r#"{"\ud800":"a"}"#,
+    r#"{"a":"b\r\nc"}"#,
+];
+
+#[tokio::test]
+async fn odd_values_are_taken_or_refused_but_never_our_mistake() {
+    let stage = Stage::start().await;
+    let id = stage.endpoint(json!({})).await;
+    for field in [
+        "url",
+        "description",
+        "event_patterns",
+        "timeout_seconds",
+        "max_retries",
+        "headers",
+        "secret",
+        "signature",
+        "retry_schedule",
+        "enabled",
+        "rate_limit_per_second",
+        r"\u0000",
+        r"\ud800",
+    ] {
+        for value in ODD_VALUES {
+            let body = format!(r#"{{"{field}":{value}}}"#);
+            let change = Content::new("application/json", body.clone());
+            let answer = stage
+                .client
+                .send(Method::PATCH, &path(&id), Some(change))
+                .await;
+            assert!(
+                [200, 422].contains(&answer.status),
+                "{body}: {} {}",
+                answer.status,
+                answer.text()
+            );
+            let with_url = format!(r#"{{"url":"{URL}",{}"#, &body[1..]);
+            let answer = stage
+                .client
+                .post_raw(PATH, "application/json", with_url)
+                .await;
+            assert!(
+                [201, 422].contains(&answer.status),
+                "{body}: {} {}",
+                answer.status,
+                answer.text()
+            );
+        }
     }
 }
