@@ -170,7 +170,7 @@ async fn a_delivery_out_of_attempts_fails_with_its_last_answer_and_the_reason() 
     assert_eq!(delivery.next_retry_at, None);
     assert_eq!(
         delivery.error_message.as_deref(),
-        Some("Gave up after 1 attempts; the last one: The receiver answered 500")
+        Some("Gave up after 1 attempt; the last one: The receiver answered 500")
     );
     assert_eq!(world.number("SELECT count(*) FROM delivery_queue").await, 0);
 }
