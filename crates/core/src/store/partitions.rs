@@ -3,7 +3,7 @@
 //! Weeks, not days: 90 days of retention are 15 partitions then, and a list query that visits all of them still plans
 //! in well under a millisecond. Retention is exact to a week.
 
-use diesel::sql_types::{Array, BigInt, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Text, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use time::macros::format_description;
 use time::{Date, Duration, OffsetDateTime, Time, Weekday};
@@ -21,6 +21,10 @@ const AHEAD: Duration = Duration::weeks(2);
 
 /// Names the lock under which one process at a time makes or drops partitions.
 const LOCK: i64 = 0x7061_7274_6974_696f;
+
+/// How long dropping a partition waits for whoever reads or writes the table. All that publishes waits behind it, so
+/// longer is an outage; shorter, and a busy table's partitions stay for long.
+const DROP_WAIT: &str = "200ms";
 
 /// The Monday on or before a date.
 fn week_of(instant: OffsetDateTime) -> Date {
@@ -172,7 +176,8 @@ pub async fn remaining(conn: &mut AsyncPgConnection) -> Result<Duration, StoreEr
 }
 
 /// Drops the partitions whose newest row is older than `retention`, and returns their names. Deliveries that are
-/// unfinished even then leave the queue; they become `failed`, unless they go with their partition.
+/// unfinished even then leave the queue; they become `failed`, unless they go with their partition. A partition that is
+/// in use, by a backup say, stays until a later call.
 ///
 /// # Errors
 ///
@@ -186,29 +191,57 @@ pub async fn drop_expired(
     for (table, week) in list(conn).await? {
         if start_of(week) + Duration::WEEK + retention < now {
             let name = partition_name(&table, week);
-            conn.transaction(async |conn| drop_one(conn, &name, week).await)
-                .await?;
-            info!(
-                partition = name,
-                "Dropped partition {name}: retention has passed"
-            );
-            dropped.push(name);
+            if conn
+                .transaction(async |conn| drop_one(conn, &name, week).await)
+                .await?
+            {
+                info!(
+                    partition = name,
+                    "Dropped partition {name}: retention has passed"
+                );
+                dropped.push(name);
+            } else {
+                info!(
+                    partition = name,
+                    "Partition {name} is in use and will be dropped later"
+                );
+            }
         }
     }
     Ok(dropped)
 }
 
-/// Ends what the queue still holds from before the end of `week`, then drops the partition.
-async fn drop_one(conn: &mut AsyncPgConnection, name: &str, week: Date) -> Result<(), StoreError> {
+#[derive(diesel::QueryableByName)]
+struct DroppedRow {
+    #[diesel(sql_type = Bool)]
+    is_gone: bool,
+}
+
+/// Ends what the queue still holds from before the end of `week`, then drops the partition; false when it is in use.
+async fn drop_one(
+    conn: &mut AsyncPgConnection,
+    name: &str,
+    week: Date,
+) -> Result<bool, StoreError> {
     lock(conn).await?;
     let end = first_uuid_at(start_of(week.saturating_add(Duration::WEEK)));
     statement(include_str!("sql/expire_unfinished.sql"))
         .bind::<diesel::sql_types::Uuid, _>(end)
         .execute(conn)
         .await?;
-    conn.batch_execute(&format!("DROP TABLE IF EXISTS {name}"))
+    conn.batch_execute(&format!(
+        "DO $$ BEGIN
+             SET LOCAL lock_timeout = '{DROP_WAIT}';
+             DROP TABLE IF EXISTS {name};
+         EXCEPTION WHEN lock_not_available THEN NULL;
+         END $$"
+    ))
+    .await?;
+    let dropped: DroppedRow = statement("SELECT to_regclass($1) IS NULL AS is_gone")
+        .bind::<Text, _>(name)
+        .get_result(conn)
         .await?;
-    Ok(())
+    Ok(dropped.is_gone)
 }
 
 #[cfg(test)]

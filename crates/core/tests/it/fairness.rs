@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use reprise_core::store::delivery_queue::{self, Claim, ClaimPosition, ClaimRequest, InFlight};
 
-use crate::world::{World, request, settings};
+use crate::world::{World, begin, commit, request, settings};
 
 #[tokio::test]
 async fn a_tenant_far_behind_keeps_nobody_out_of_the_first_claim() {
@@ -117,4 +117,25 @@ async fn among_equals_no_endpoint_always_comes_first() {
     }
     // By chance alone one of four is missed in 60 draws once in eight million runs.
     assert_eq!(seen.len(), 4, "some endpoints never get their turn");
+}
+
+#[tokio::test]
+async fn a_claim_that_is_under_way_leaves_the_others_what_is_not_its_share() {
+    let (mut world, behind, endpoint) = World::with_endpoint(settings()).await;
+    world.enqueue(behind, endpoint, 300).await;
+    for _ in 0..3 {
+        let account = world.account().await;
+        let endpoint = world.endpoint(account).await;
+        world.enqueue(account, endpoint, 1).await;
+    }
+    let mut other = world.connect().await;
+    begin(&mut world.conn).await;
+    assert_eq!(world.claim(8).await.len(), 5);
+    std::mem::swap(&mut other, &mut world.conn);
+    let left = world
+        .texts("SELECT delivery_id::text FROM delivery_queue FOR UPDATE SKIP LOCKED")
+        .await;
+    assert_eq!(left.len(), 298, "a claim of eight, among four tenants");
+    std::mem::swap(&mut other, &mut world.conn);
+    commit(&mut world.conn).await;
 }

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use diesel_async::SimpleAsyncConnection;
 use reprise_core::delivery::{DeliveryStatus, ReplayRefusal};
 use reprise_core::ids::{DeliveryId, first_uuid_at};
 use reprise_core::store::delivery_queue;
 use reprise_core::store::{attempts, deliveries, leases, partitions, replays};
 use time::{OffsetDateTime, Weekday};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::world::{Account, World, settings};
+use crate::world::{Account, World, event, settings};
 
 const RETENTION: Duration = Duration::from_hours(90 * 24);
 const TABLES: [&str; 3] = ["events", "deliveries", "attempts"];
@@ -243,4 +245,33 @@ async fn a_replay_outlives_its_original() {
         .await
         .expect("read");
     assert_eq!(messages[&replay.id].payload, None);
+}
+
+#[tokio::test]
+async fn a_table_that_is_being_read_keeps_its_partitions_and_publishing_goes_on() {
+    let (mut world, account, _) = World::with_endpoint(settings()).await;
+    make_week(&mut world, 20).await;
+    let mut backup = world.connect().await;
+    backup
+        .batch_execute("BEGIN; SELECT count(*) FROM events")
+        .await
+        .expect("read");
+    let mut dropper = world.connect().await;
+    let mut dropping = JoinSet::new();
+    dropping.spawn(async move { partitions::drop_expired(&mut dropper, RETENTION).await });
+    // At worst behind the one that waits for the backup, and well within any client's patience.
+    world
+        .conn
+        .batch_execute("SET lock_timeout = '5s'")
+        .await
+        .expect("set");
+    let dropped = loop {
+        world.publish(account, &event(b"{}")).await;
+        if let Some(dropped) = dropping.try_join_next() {
+            break dropped.expect("no panic").expect("no error");
+        }
+    };
+    assert_eq!(dropped.len(), 2, "all but the one of events: {dropped:?}");
+    backup.batch_execute("COMMIT").await.expect("committed");
+    assert_eq!(drop_expired(&mut world).await, [name("events", 20)]);
 }
