@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use crate::attempt_outcome::ErrorKind;
 use crate::ids::AttemptId;
 
 /// Bytes of a response body that are kept and shown.
@@ -26,8 +27,8 @@ pub struct RecordedResponse {
 /// Why an attempt did not deliver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptError {
-    /// A stable word: see [`FailureKind`](crate::retry::FailureKind) and `http_status`.
-    pub kind: String,
+    /// For programs.
+    pub kind: ErrorKind,
     /// For people.
     pub message: String,
 }

@@ -202,7 +202,7 @@ fn error_of(outcome: &AttemptOutcome, failure: Option<Failure>) -> Option<Attemp
     Some(match (failure, outcome) {
         (Some(failure), _) => failure.into(),
         (None, AttemptOutcome::Answered { status, .. }) => AttemptError {
-            kind: kind.as_str().to_owned(),
+            kind,
             message: format!("The receiver answered {status}"),
         },
         (None, AttemptOutcome::Failed(kind)) => Failure::of(*kind).into(),

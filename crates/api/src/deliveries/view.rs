@@ -118,7 +118,7 @@ impl From<&Attempt> for AttemptResponse {
             response_body: response
                 .map(|response| String::from_utf8_lossy(&response.body).into_owned()),
             response_body_truncated: response.is_some_and(|response| response.body_truncated),
-            error_kind: attempt.error.as_ref().map(|error| error.kind.clone()),
+            error_kind: attempt.error.as_ref().map(|error| error.kind.to_string()),
             error_message: attempt.error.as_ref().map(|error| error.message.clone()),
             remote_ip: attempt.remote_ip.map(|ip| ip.to_string()),
         }

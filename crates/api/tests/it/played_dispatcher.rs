@@ -128,7 +128,7 @@ impl PlayedDispatcher {
     pub async fn finish(&mut self, claim: &Claim, played: Played) {
         let outcome = played.outcome();
         let error = outcome.error_kind().map(|kind| AttemptError {
-            kind: kind.to_string(),
+            kind,
             message: format!("it was played as {played:?}"),
         });
         let finished = FinishedAttempt {

@@ -116,7 +116,7 @@ pub(super) async fn insert(
                 .is_some_and(|response| response.body_truncated)
         }))
         .bind::<Array<Nullable<Text>>, _>(column(ended, |attempt| {
-            attempt.error.clone().map(|error| error.kind)
+            attempt.error.as_ref().map(|error| error.kind.as_str())
         }))
         .bind::<Array<Nullable<Text>>, _>(column(ended, |attempt| {
             attempt.error.clone().map(|error| error.message)
@@ -159,7 +159,10 @@ fn read_row(row: AttemptRow) -> Result<Attempt, StoreError> {
         error: row
             .error_kind
             .zip(row.error_message)
-            .map(|(kind, message)| AttemptError { kind, message }),
+            .map(|(kind, message)| {
+                stored("error kind", kind.parse()).map(|kind| AttemptError { kind, message })
+            })
+            .transpose()?,
         remote_ip: row
             .remote_ip
             .map(|ip| stored("remote ip", ip.parse()))

@@ -8,7 +8,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::StoreError;
 use super::leases::FinishedAttempt;
 use super::statement::{Bind, statement};
-use crate::attempt_outcome::FailureKind;
+use crate::attempt_outcome::{ErrorKind, FailureKind};
 use crate::ids::{EndpointId, TenantId};
 
 /// What a batch says about one endpoint.
@@ -29,8 +29,8 @@ pub(super) async fn note<'a>(
 ) -> Result<(), StoreError> {
     let mut outcomes: BTreeMap<(TenantId, EndpointId), Outcome> = BTreeMap::new();
     for one in finished {
-        let error_kind = one.attempt.error.as_ref().map(|error| error.kind.as_str());
-        if error_kind != Some(FailureKind::Lost.as_str()) {
+        let error_kind = one.attempt.error.as_ref().map(|error| error.kind);
+        if error_kind != Some(ErrorKind::Failure(FailureKind::Lost)) {
             let outcome = outcomes
                 .entry((one.tenant_id, one.endpoint_id))
                 .or_default();

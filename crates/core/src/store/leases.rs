@@ -17,7 +17,7 @@ use super::endpoints::read_policy;
 use super::statement::{Bind, statement};
 use super::{StoreError, attempts, endpoint_health, endpoints, notifications, stored};
 use crate::attempt::{Attempt, AttemptError};
-use crate::attempt_outcome::{AttemptOutcome, FailureKind};
+use crate::attempt_outcome::{AttemptOutcome, ErrorKind, FailureKind};
 use crate::ids::{AttemptId, DeliveryId, DispatcherId, EndpointId, LeaseToken, TenantId};
 use crate::retry::{Decision, FailReason, Jitter, RetryPolicy};
 
@@ -343,7 +343,7 @@ fn close_as_lost(row: ExpiredRow) -> Result<FinishedAttempt, StoreError> {
             request_headers: Vec::new(),
             response: None,
             error: Some(AttemptError {
-                kind: FailureKind::Lost.as_str().to_owned(),
+                kind: ErrorKind::Failure(FailureKind::Lost),
                 message: "The dispatcher stopped before the attempt was recorded; the receiver may have got it".to_owned(),
             }),
             remote_ip: None,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reprise_core::attempt::{Attempt, AttemptError, RecordedResponse};
+use reprise_core::attempt_outcome::ErrorKind;
 use reprise_core::retry::{Decision, FailReason};
 use reprise_core::store::attempts;
 use reprise_core::store::delivery_queue::Claim;
@@ -27,7 +28,7 @@ pub(crate) fn answered(claim: &Claim, status: u16) -> Attempt {
             body_truncated: true,
         }),
         error: (!(200..300).contains(&status)).then(|| AttemptError {
-            kind: "http_status".to_owned(),
+            kind: ErrorKind::HttpStatus,
             message: format!("The receiver answered {status}"),
         }),
         remote_ip: Some("2001:db8::1".parse().expect("an address")),

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 
 use reprise_core::attempt::AttemptError;
-use reprise_core::attempt_outcome::FailureKind;
+use reprise_core::attempt_outcome::{ErrorKind, FailureKind};
 
 use super::guard::ConnectFailure;
 
@@ -59,7 +59,7 @@ impl Failure {
 impl From<Failure> for AttemptError {
     fn from(failure: Failure) -> Self {
         Self {
-            kind: failure.kind.as_str().to_owned(),
+            kind: ErrorKind::Failure(failure.kind),
             message: failure.message,
         }
     }

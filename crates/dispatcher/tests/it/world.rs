@@ -282,7 +282,7 @@ impl World {
     /// The error kinds of a delivery's attempts; `None` where one succeeded.
     pub(crate) async fn error_kinds(&self, id: DeliveryId) -> Vec<Option<String>> {
         let attempts = self.attempts(id).await;
-        let kind = |attempt: Attempt| attempt.error.map(|error| error.kind);
+        let kind = |attempt: Attempt| attempt.error.map(|error| error.kind.to_string());
         attempts.into_iter().map(kind).collect()
     }
 }
