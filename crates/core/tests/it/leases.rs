@@ -269,7 +269,7 @@ fn unused(claim: &reprise_core::store::delivery_queue::Claim, wait: Duration) ->
 }
 
 #[tokio::test]
-async fn a_lease_that_is_anothers_by_now_is_not_given_back() {
+async fn a_lease_that_ended_meanwhile_is_not_given_back() {
     let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
     let first = world.claimed(account, endpoint).await;
     world.expire_leases().await;
