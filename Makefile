@@ -7,7 +7,7 @@ STEP := scripts/step
 ARGS ?=
 
 # In this order: what is quick comes first. Those that compile share artifacts from clippy on.
-CHECKS := fmt style scripts arrows typos unused deny clippy docs migrations schema
+CHECKS := fmt style scripts arrows invariants typos unused deny clippy docs migrations schema
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check build fmt clean toolchain $(CHECKS:%=check-%)
@@ -47,6 +47,9 @@ check-scripts: ## The shell scripts parse, and shellcheck finds nothing where it
 
 check-arrows: ## Crates depend on each other only as designed: api -> core <- dispatcher
 	@$(STEP) check-arrows scripts/check/arrows
+
+check-invariants: ## Each invariant of ARCHITECTURE.md names tests that are there
+	@$(STEP) check-invariants scripts/check/invariants
 
 check-typos: ## Spelling
 	@$(STEP) check-typos scripts/check/typos

@@ -1,6 +1,7 @@
 //! Calls that wait until an attempt has been recorded.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use reprise_core::store::attempts;
 use reprise_core::store::notifications::{self, Notification};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tracing::debug;
 
 use crate::error::ApiError;
 use crate::state::AppState;
@@ -134,11 +136,12 @@ impl AttemptWaiters {
     }
 }
 
-/// Waits until an attempt has been recorded, at most until `deadline`; `None` when it has not by then.
+/// Waits until an attempt has been recorded, at most until `deadline`; `None` when it has not by then. While PostgreSQL
+/// is away it goes on waiting: what is waited for has been made, and telling the caller to try again would make another.
 ///
 /// # Errors
 ///
-/// [`ApiError::Unavailable`] when PostgreSQL can't be asked.
+/// [`ApiError::Internal`] when the attempt can't be read.
 pub async fn wait_for_attempt(
     state: &AppState,
     _place: &Place,
@@ -148,13 +151,23 @@ pub async fn wait_for_attempt(
 ) -> Result<Option<Attempt>, ApiError> {
     let entry = state.attempt_waiters.enter(attempt_id);
     let mut patience = FIRST_LOOK;
+    let mut recorded = pin!(entry.recorded.notified());
     loop {
         let until = deadline.min(Instant::now() + patience);
         // Told, or time to look: the same thing follows.
-        let _ = tokio::time::timeout_at(until, entry.recorded.notified()).await;
-        let attempt = state
+        let _ = tokio::time::timeout_at(until, recorded.as_mut()).await;
+        // From here on it hears again, so that what is recorded just after the look is not missed.
+        recorded.set(entry.recorded.notified());
+        let looked = state
             .with_connection(async |conn| attempts::find(conn, tenant_id, attempt_id).await)
-            .await?;
+            .await;
+        let attempt = match looked {
+            Err(ApiError::Unavailable(cause)) => {
+                debug!(cause, "Could not look for an attempt, waiting on");
+                None
+            }
+            looked => looked?,
+        };
         if attempt.is_some() || Instant::now() >= deadline {
             return Ok(attempt);
         }

@@ -56,7 +56,7 @@ pub async fn create(
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::WebhooksWrite)?;
     let body = read_json(&request, payload, MAX_BODY_BYTES).await?;
-    let settings = EndpointPatch::read(&body, &state.url_rules)?.into_new()?;
+    let settings = EndpointPatch::read_new(&body, &state.url_rules)?.into_new()?;
     let endpoint = state
         .with_connection(async |conn| {
             if store::count(conn, caller.tenant_id).await? >= MAX_ENDPOINTS {
@@ -148,7 +148,7 @@ pub async fn update(
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::WebhooksWrite)?;
     let body = read_json(&request, payload, MAX_BODY_BYTES).await?;
-    let patch = EndpointPatch::read(&body, &state.url_rules)?;
+    let patch = EndpointPatch::read_change(&body, &state.url_rules)?;
     let endpoint = change(&state, &caller, path_id::endpoint(&id), |endpoint| {
         if endpoint.status == EndpointStatus::Deleted {
             return Err(ApiError::EndpointDeleted);

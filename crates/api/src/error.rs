@@ -1,58 +1,74 @@
 //! What the API answers when it does not do what was asked: FastAPI's shapes, since A's clients expect them.
 
-use std::fmt;
-
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpResponse, ResponseError};
 use reprise_core::delivery::ReplayRefusal;
 use reprise_core::scope::Scope;
 use reprise_core::store::{DieselError, StoreError};
 use serde::Serialize;
+use thiserror::Error;
 use tracing::error;
 use utoipa::ToSchema;
 
 use crate::faults::{Fault, Faults};
 
-/// Seconds after which a client may try again when PostgreSQL is away.
+/// Seconds after which a client may try again when PostgreSQL is away or too much is under way.
 const RETRY_AFTER_SECONDS: u32 = 2;
 
 /// A request that was not done.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum ApiError {
     /// The request's body or query has faults.
+    #[error("The request has faults")]
     Invalid(Faults),
     /// No credentials, or bad ones.
+    #[error("Not authenticated")]
     NotAuthenticated,
     /// Good credentials without this scope.
+    #[error("The credential lacks the scope {0}")]
     MissingScope(Scope),
     /// Unknown, malformed, or another tenant's id; they can't be told apart.
+    #[error("{0} not found")]
     NotFound(&'static str),
     /// No such path.
+    #[error("Not Found")]
     UnknownPath,
     /// The path does not know the method; holds those that it knows.
+    #[error("Method Not Allowed")]
     MethodNotAllowed(String),
     /// The body is longer than its limit in bytes.
+    #[error("The body is larger than {0} bytes")]
     BodyTooLarge(usize),
     /// The body was cut off or its encoding is broken.
+    #[error("The body could not be read")]
     BodyUnreadable,
     /// The body is not JSON by its content type.
+    #[error("The body must be application/json")]
     UnsupportedMediaType,
     /// The replay rules forbid it.
-    ReplayRefused(ReplayRefusal),
+    #[error(transparent)]
+    ReplayRefused(#[from] ReplayRefusal),
     /// The endpoint is deleted and can't be changed.
+    #[error("The endpoint is deleted")]
     EndpointDeleted,
     /// The tenant has as many endpoints as it may have.
+    #[error("A tenant has at most {0} endpoints")]
     TooManyEndpoints(i64),
     /// Too many calls of the tenant wait for redeliveries.
+    #[error("Too many calls are waiting for redeliveries already")]
     TooManyWaiting,
     /// The `Idempotency-Key` is malformed.
+    #[error("Idempotency-Key must be 1 to 255 visible ASCII characters")]
     BadIdempotencyKey,
     /// The `Idempotency-Key` was used with another body.
+    #[error("The Idempotency-Key was used with another request body")]
     IdempotencyConflict,
     /// PostgreSQL is away or can't commit; try again.
+    #[error("The service can't reach its database now; try again")]
     Unavailable(String),
     /// A mistake of ours; logged when it is answered, never shown.
+    #[error("Internal Server Error")]
     Internal(String),
 }
 
@@ -80,150 +96,77 @@ impl ApiError {
         self.error_response()
     }
 
-    /// The stable word for programs.
-    fn code(&self) -> &'static str {
+    /// The status, and the stable word for programs.
+    fn kind(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Invalid(_) => "validation_error",
-            Self::NotAuthenticated => "not_authenticated",
-            Self::MissingScope(_) => "insufficient_scope",
-            Self::NotFound(_) | Self::UnknownPath => "not_found",
-            Self::MethodNotAllowed(_) => "method_not_allowed",
-            Self::BodyTooLarge(_) => "body_too_large",
-            Self::BodyUnreadable => "body_unreadable",
-            Self::UnsupportedMediaType => "unsupported_media_type",
-            Self::ReplayRefused(ReplayRefusal::NotFinished) => "delivery_not_finished",
-            Self::ReplayRefused(ReplayRefusal::EndpointDisabled) => "endpoint_disabled",
-            Self::ReplayRefused(ReplayRefusal::PayloadExpired) => "payload_expired",
-            Self::EndpointDeleted => "endpoint_deleted",
-            Self::TooManyEndpoints(_) => "too_many_endpoints",
-            Self::TooManyWaiting => "too_many_waiting",
-            Self::BadIdempotencyKey => "bad_idempotency_key",
-            Self::IdempotencyConflict => "idempotency_key_reused",
-            Self::Unavailable(_) => "unavailable",
-            Self::Internal(_) => "internal_error",
+            Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "validation_error"),
+            Self::NotAuthenticated => (StatusCode::UNAUTHORIZED, "not_authenticated"),
+            Self::MissingScope(_) => (StatusCode::FORBIDDEN, "insufficient_scope"),
+            Self::NotFound(_) | Self::UnknownPath => (StatusCode::NOT_FOUND, "not_found"),
+            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::BodyUnreadable => (StatusCode::BAD_REQUEST, "body_unreadable"),
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+            }
+            Self::ReplayRefused(refusal) => match refusal {
+                ReplayRefusal::NotFinished => (StatusCode::CONFLICT, "delivery_not_finished"),
+                ReplayRefusal::EndpointDisabled => (StatusCode::CONFLICT, "endpoint_disabled"),
+                ReplayRefusal::PayloadExpired => (StatusCode::GONE, "payload_expired"),
+            },
+            Self::EndpointDeleted => (StatusCode::CONFLICT, "endpoint_deleted"),
+            Self::TooManyEndpoints(_) => (StatusCode::CONFLICT, "too_many_endpoints"),
+            Self::TooManyWaiting => (StatusCode::TOO_MANY_REQUESTS, "too_many_waiting"),
+            Self::BadIdempotencyKey => (StatusCode::BAD_REQUEST, "bad_idempotency_key"),
+            Self::IdempotencyConflict => (StatusCode::CONFLICT, "idempotency_key_reused"),
+            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         }
     }
 
-    fn extra_header(&self) -> Option<(HeaderName, HeaderValue)> {
-        let value = |text: &str| HeaderValue::from_str(text).ok();
-        match self {
-            Self::NotAuthenticated => {
-                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
-            }
+    /// The header that a status asks for.
+    fn header(&self) -> Option<(HeaderName, String)> {
+        if let Self::MissingScope(scope) = self {
             // RFC 6750 section 3.1.
-            Self::MissingScope(scope) => value(&format!(
-                "Bearer error=\"insufficient_scope\", scope=\"{scope}\""
-            ))
-            .map(|value| (header::WWW_AUTHENTICATE, value)),
-            Self::MethodNotAllowed(allowed) => value(allowed).map(|value| (header::ALLOW, value)),
-            Self::Unavailable(_) => {
-                Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS)))
+            let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+            return Some((header::WWW_AUTHENTICATE, challenge));
+        }
+        if let Self::MethodNotAllowed(allowed) = self {
+            return Some((header::ALLOW, allowed.clone()));
+        }
+        let (status, _) = self.kind();
+        match status {
+            StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, "Bearer".to_owned())),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                Some((header::RETRY_AFTER, RETRY_AFTER_SECONDS.to_string()))
             }
-            Self::TooManyWaiting => Some((header::RETRY_AFTER, HeaderValue::from(1))),
-            Self::Invalid(_)
-            | Self::NotFound(_)
-            | Self::UnknownPath
-            | Self::BodyTooLarge(_)
-            | Self::BodyUnreadable
-            | Self::UnsupportedMediaType
-            | Self::ReplayRefused(_)
-            | Self::EndpointDeleted
-            | Self::TooManyEndpoints(_)
-            | Self::BadIdempotencyKey
-            | Self::IdempotencyConflict
-            | Self::Internal(_) => None,
+            _ => None,
         }
     }
 }
-
-impl fmt::Display for ApiError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Invalid(_) => f.write_str("The request has faults"),
-            Self::NotAuthenticated => f.write_str("Not authenticated"),
-            Self::MissingScope(scope) => write!(f, "The credential lacks the scope {scope}"),
-            Self::NotFound(what) => write!(f, "{what} not found"),
-            Self::UnknownPath => f.write_str("Not Found"),
-            Self::MethodNotAllowed(_) => f.write_str("Method Not Allowed"),
-            Self::BodyTooLarge(limit) => write!(f, "The body is larger than {limit} bytes"),
-            Self::BodyUnreadable => f.write_str("The body could not be read"),
-            Self::UnsupportedMediaType => f.write_str("The body must be application/json"),
-            Self::ReplayRefused(refusal) => refusal.fmt(f),
-            Self::EndpointDeleted => f.write_str("The endpoint is deleted"),
-            Self::TooManyEndpoints(limit) => write!(f, "A tenant has at most {limit} endpoints"),
-            Self::TooManyWaiting => {
-                f.write_str("Too many calls are waiting for redeliveries already")
-            }
-            Self::BadIdempotencyKey => {
-                f.write_str("Idempotency-Key must be 1 to 255 visible ASCII characters")
-            }
-            Self::IdempotencyConflict => {
-                f.write_str("The Idempotency-Key was used with another request body")
-            }
-            Self::Unavailable(_) => {
-                f.write_str("The service can't reach its database now; try again")
-            }
-            Self::Internal(_) => f.write_str("Internal Server Error"),
-        }
-    }
-}
-
-impl std::error::Error for ApiError {}
 
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
-        match self {
-            Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::NotAuthenticated => StatusCode::UNAUTHORIZED,
-            Self::MissingScope(_) => StatusCode::FORBIDDEN,
-            Self::NotFound(_) | Self::UnknownPath => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::ReplayRefused(ReplayRefusal::PayloadExpired) => StatusCode::GONE,
-            Self::ReplayRefused(ReplayRefusal::NotFinished | ReplayRefusal::EndpointDisabled)
-            | Self::EndpointDeleted
-            | Self::TooManyEndpoints(_)
-            | Self::IdempotencyConflict => StatusCode::CONFLICT,
-            Self::TooManyWaiting => StatusCode::TOO_MANY_REQUESTS,
-            Self::BadIdempotencyKey | Self::BodyUnreadable => StatusCode::BAD_REQUEST,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+        self.kind().0
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponse::build(self.status_code());
-        if let Some(header) = self.extra_header() {
+        let (status, code) = self.kind();
+        let mut response = HttpResponse::build(status);
+        if let Some(header) = self.header() {
             response.insert_header(header);
         }
-        match self {
-            Self::Invalid(faults) => {
-                return response.json(ValidationBody {
-                    detail: faults.list(),
-                });
-            }
-            Self::Unavailable(cause) | Self::Internal(cause) => {
-                error!(cause, code = self.code(), "Request failed: {self}");
-            }
-            Self::NotAuthenticated
-            | Self::MissingScope(_)
-            | Self::NotFound(_)
-            | Self::UnknownPath
-            | Self::MethodNotAllowed(_)
-            | Self::BodyTooLarge(_)
-            | Self::BodyUnreadable
-            | Self::UnsupportedMediaType
-            | Self::ReplayRefused(_)
-            | Self::EndpointDeleted
-            | Self::TooManyEndpoints(_)
-            | Self::TooManyWaiting
-            | Self::BadIdempotencyKey
-            | Self::IdempotencyConflict => {}
+        if let Self::Invalid(faults) = self {
+            return response.json(ValidationBody {
+                detail: faults.list(),
+            });
+        }
+        if let Self::Unavailable(cause) | Self::Internal(cause) = self {
+            error!(cause, code, "Request failed: {self}");
         }
         response.json(ErrorBody {
             detail: self.to_string(),
-            code: self.code().to_owned(),
+            code: code.to_owned(),
         })
     }
 }
@@ -231,12 +174,6 @@ impl ResponseError for ApiError {
 impl From<Faults> for ApiError {
     fn from(faults: Faults) -> Self {
         Self::Invalid(faults)
-    }
-}
-
-impl From<ReplayRefusal> for ApiError {
-    fn from(refusal: ReplayRefusal) -> Self {
-        Self::ReplayRefused(refusal)
     }
 }
 

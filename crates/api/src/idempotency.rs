@@ -14,6 +14,9 @@ use crate::error::ApiError;
 
 const HEADER: &str = "Idempotency-Key";
 const MAX_BYTES: usize = 255;
+/// Bytes of the path that a key is kept under. A path with ids that anybody has is far shorter, so what differs only
+/// beyond this ends in a 404 and keeps nothing; longer ones would not fit into the key's index.
+const MAX_PATH_BYTES: usize = 512;
 
 /// The key of a request, with what it stands for.
 pub struct Key {
@@ -49,7 +52,7 @@ impl Key {
             caller: caller.clone(),
             key: key.to_owned(),
             method: request.method().to_string(),
-            path: request.path().to_owned(),
+            path: request.path().chars().take(MAX_PATH_BYTES).collect(),
             fingerprint: Sha256::digest(body).into(),
         }))
     }

@@ -170,11 +170,15 @@ async fn replay_and_wait(
     wait_for_attempt(state, &place, caller.tenant_id, attempt_id, deadline).await?;
     let kept: KeptId = serde_json::from_str(replay.answer.get()).map_err(unreadable)?;
     let id = path_id::delivery(&kept.id);
-    let delivery = state
+    let found = state
         .with_connection(async |conn| deliveries::find(conn, caller.tenant_id, id).await)
-        .await?
-        .ok_or_else(not_found)?;
-    Ok(HttpResponse::Ok()
-        .insert_header(("Preference-Applied", format!("wait={}", wait.as_secs())))
-        .json(WebhookDeliveryResponse::from(&delivery)))
+        .await;
+    let mut response = HttpResponse::Ok();
+    response.insert_header(("Preference-Applied", format!("wait={}", wait.as_secs())));
+    match found {
+        Ok(delivery) => Ok(response.json(show(&delivery.ok_or_else(not_found)?))),
+        // It has been made; telling the caller to try again would make another.
+        Err(ApiError::Unavailable(_)) => Ok(response.json(replay.answer)),
+        Err(error) => Err(error),
+    }
 }

@@ -57,7 +57,9 @@ impl Sender {
         let unused = give_back(&job.claim, Duration::ZERO);
         let Job { slot, permit, .. } = job;
         let attempting = self.attempt(&job.claim, &job.target, job.message, job.claimed_at);
+        // Biased: an attempt that is over counts, even if it is given up in the same moment.
         let outcome = tokio::select! {
+            biased;
             outcome = attempting => outcome,
             () = self.abort.cancelled() => unused,
         };

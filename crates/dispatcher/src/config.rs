@@ -19,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 #[command(name = "reprise-dispatcher", version)]
 #[command(about = "Claims due deliveries from PostgreSQL, sends them, and drains on SIGTERM")]
 pub(crate) struct Arguments {
-    /// URL of PostgreSQL: postgres://user:password@host:5432/database
+    /// URL of PostgreSQL: `postgres://user:password@host:5432/database`
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
     /// Master key that endpoint secrets are encrypted with: 32 bytes in base64 (openssl rand -base64 32)

@@ -24,8 +24,9 @@ use crate::metrics::Metrics;
 use crate::outage::Outages;
 use crate::outbound::Outbound;
 use crate::promoter::Promoter;
-use crate::recorder::Recorder;
+use crate::recorder::{Ended, Recorder};
 use crate::signals::Signals;
+use crate::stage::Stage;
 use crate::targets::Targets;
 use crate::wakeup::Wakeup;
 
@@ -54,38 +55,10 @@ struct Stages {
     /// Heartbeat, promoter, maintenance, admin port: needed until the last result is written, since peers take the
     /// leases of a dispatcher that falls silent.
     upkeep: Stage,
+    /// A vital task has panicked.
+    panicked: CancellationToken,
     /// Outbound connections, which end with their client or when they have been unused for some seconds.
     connections: TaskTracker,
-}
-
-/// Tasks that end together.
-#[derive(Clone, Debug, Default)]
-struct Stage {
-    tasks: TaskTracker,
-    stop: CancellationToken,
-}
-
-impl Stage {
-    /// Waits until all tasks have ended by themselves.
-    async fn finished(&self) {
-        self.tasks.close();
-        self.tasks.wait().await;
-    }
-
-    /// Tells all tasks to end and waits until they have.
-    async fn stopped(&self) {
-        self.stop.cancel();
-        self.finished().await;
-    }
-
-    /// Lets the tasks end by themselves for a while, then tells them to. Returns whether they had to be told.
-    async fn finished_within(&self, timeout: Duration) -> bool {
-        if tokio::time::timeout(timeout, self.finished()).await.is_ok() {
-            return false;
-        }
-        self.stopped().await;
-        true
-    }
 }
 
 /// What the tasks share.
@@ -100,7 +73,7 @@ struct Shared {
 }
 
 impl Dispatcher {
-    /// Starts everything. Waits for PostgreSQL if it is away.
+    /// Starts everything. PostgreSQL may be away; work begins when it is there.
     ///
     /// # Errors
     ///
@@ -132,22 +105,25 @@ impl Dispatcher {
     }
 
     fn start_upkeep(&self, shared: &Shared, listener: Listener, retention: Duration) {
-        let Stage { tasks, stop } = &self.stages.upkeep;
+        let panicked = &self.stages.panicked;
+        let upkeep = &self.stages.upkeep;
+        let Stage { tasks, stop } = upkeep;
         let admin = Arc::new(Admin {
             database: shared.database.clone(),
             capacity: shared.capacity.clone(),
             metrics: Arc::clone(&shared.metrics),
             draining: self.stages.claiming.stop.clone(),
         });
-        tasks.spawn(listener.serve(admin, tasks.clone(), stop.clone()));
+        upkeep.spawn_vital(panicked, listener.serve(admin, tasks.clone(), stop.clone()));
         let promoter = Promoter {
             database: shared.database.clone(),
             wakeup: Arc::clone(&shared.wakeup),
             metrics: Arc::clone(&shared.metrics),
             watch: shared.outages.watch("promoting what is due"),
             stop: stop.clone(),
+            failed_at: None,
         };
-        tasks.spawn(promoter.run());
+        upkeep.spawn_vital(panicked, promoter.run());
         let maintenance = Maintenance {
             database: shared.database.clone(),
             retention,
@@ -155,15 +131,45 @@ impl Dispatcher {
             watch: shared.outages.watch("maintenance"),
             stop: stop.clone(),
         };
-        tasks.spawn(maintenance.run());
+        upkeep.spawn_vital(panicked, maintenance.run());
     }
 
     /// Starts what claims, sends and records, once the first heartbeat has told the peers of this dispatcher: the
     /// leases of one that they do not know would be freed by nobody.
     fn start_work(&self, shared: &Shared, config: Config, outbound: Outbound) {
-        let attempts = &self.stages.attempts;
-        // One delivery in flight has at most one result, so that sending one never waits.
+        let listening = listen(
+            config.database_url.clone(),
+            Arc::clone(&shared.wakeup),
+            self.stages.claiming.stop.clone(),
+        );
+        // One delivery in flight has at most one result, so that handing it over never waits.
         let (ended, results) = mpsc::channel(usize::from(config.limits.in_flight));
+        self.start_recorder(shared, results);
+        let sender = Sender {
+            outbound,
+            ended,
+            metrics: Arc::clone(&shared.metrics),
+            abort: self.stages.attempts.stop.clone(),
+        };
+        let claimer = self.claimer(shared, config, sender);
+        let mut heartbeat = self.heartbeat(shared);
+        let panicked = self.stages.panicked.clone();
+        let (claiming, upkeep) = (self.stages.claiming.clone(), self.stages.upkeep.clone());
+        self.stages
+            .claiming
+            .spawn_vital(&self.stages.panicked, async move {
+                tokio::select! {
+                    () = heartbeat.begin() => {}
+                    () = claiming.stop.cancelled() => return,
+                }
+                upkeep.spawn_vital(&panicked, heartbeat.run());
+                claiming.spawn_vital(&panicked, listening);
+                claiming.spawn_vital(&panicked, claimer.run());
+            });
+    }
+
+    fn start_recorder(&self, shared: &Shared, results: mpsc::Receiver<Ended>) {
+        let recording = &self.stages.recording;
         let recorder = Recorder {
             database: shared.database.clone(),
             dispatcher_id: shared.id,
@@ -171,29 +177,30 @@ impl Dispatcher {
             wakeup: Arc::clone(&shared.wakeup),
             metrics: Arc::clone(&shared.metrics),
             watch: shared.outages.watch("recording"),
-            give_up: self.stages.recording.stop.clone(),
+            give_up: recording.stop.clone(),
         };
-        self.stages.recording.tasks.spawn(recorder.run());
-        let claimer = Claimer {
+        recording.spawn_vital(&self.stages.panicked, recorder.run());
+    }
+
+    fn claimer(&self, shared: &Shared, config: Config, sender: Sender) -> Claimer {
+        Claimer {
             database: shared.database.clone(),
             dispatcher_id: shared.id,
             capacity: shared.capacity.clone(),
             targets: Targets::new(config.keys),
-            sender: Sender {
-                outbound,
-                ended,
-                metrics: Arc::clone(&shared.metrics),
-                abort: attempts.stop.clone(),
-            },
-            attempts: attempts.tasks.clone(),
+            sender,
+            attempts: self.stages.attempts.tasks.clone(),
             wakeup: Arc::clone(&shared.wakeup),
             poll_interval: config.poll_interval,
             metrics: Arc::clone(&shared.metrics),
             watch: shared.outages.watch("claiming"),
             stop: self.stages.claiming.stop.clone(),
             walk: Walk::at_random(),
-        };
-        let mut heartbeat = Heartbeat {
+        }
+    }
+
+    fn heartbeat(&self, shared: &Shared) -> Heartbeat {
+        Heartbeat {
             database: shared.database.clone(),
             dispatcher_id: shared.id,
             hostname: hostname(),
@@ -202,33 +209,14 @@ impl Dispatcher {
             watch: shared.outages.watch("heartbeat"),
             stop: self.stages.upkeep.stop.clone(),
             streak: Streak::default(),
-        };
-        let (claiming, upkeep) = (
-            self.stages.claiming.clone(),
-            self.stages.upkeep.tasks.clone(),
-        );
-        let listening = listen(
-            config.database_url,
-            Arc::clone(&shared.wakeup),
-            claiming.stop.clone(),
-        );
-        self.stages.claiming.tasks.spawn(async move {
-            let stop = claiming.stop.clone();
-            tokio::select! {
-                () = heartbeat.begin() => {}
-                () = stop.cancelled() => return,
-            }
-            upkeep.spawn(heartbeat.run());
-            claiming.tasks.spawn(listening);
-            claiming.tasks.spawn(claimer.run());
-        });
+        }
     }
 
     /// Works until a signal comes, then drains.
     ///
     /// # Errors
     ///
-    /// A second signal came before the drain was over.
+    /// A vital task panicked, or a second signal came before the drain was over.
     pub(crate) async fn run(self) -> Result<()> {
         let Self {
             id,
@@ -238,7 +226,11 @@ impl Dispatcher {
             stages,
         } = self;
         info!(dispatcher.id = %id, "Dispatcher {id} is working");
-        signals.next().await;
+        tokio::select! {
+            () = signals.next() => {}
+            // Its leases are freed by the peers, as those of a dispatcher that was killed.
+            () = stages.panicked.cancelled() => bail!("a task panicked that the others can't do without"),
+        }
         tokio::select! {
             () = drain(id, &database, &stages, drain_timeout) => Ok(()),
             () = signals.next() => bail!("stopped by a second signal, before the drain was over"),

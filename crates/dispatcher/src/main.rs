@@ -20,6 +20,7 @@ mod promoter;
 mod recorder;
 mod request;
 mod signals;
+mod stage;
 mod targets;
 mod wakeup;
 

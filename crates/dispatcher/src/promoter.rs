@@ -1,9 +1,9 @@
 //! The promoter: what waited for its time becomes ready, retries as well as leases that nobody ended.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use reprise_core::store::{Database, StoreError, delivery_queue, leases};
+use reprise_core::store::{AsyncPgConnection, Database, StoreError, delivery_queue, leases};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -16,6 +16,10 @@ use crate::wakeup::Wakeup;
 const INTERVAL: Duration = Duration::from_millis(250);
 /// Rows moved by one statement. More would hold their locks for long; fewer cost more commits.
 const BATCH: i32 = 500;
+/// How long after an outage of PostgreSQL nothing is taken over: leases have expired whose dispatchers live and hold a
+/// result, and they get to record it first. Shorter, and what was sent is sent again; longer, and dead ones' leases
+/// wait.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The one task that promotes.
 pub(crate) struct Promoter {
@@ -24,6 +28,8 @@ pub(crate) struct Promoter {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) watch: Watch,
     pub(crate) stop: CancellationToken,
+    /// When PostgreSQL could not be asked last.
+    pub(crate) failed_at: Option<Instant>,
 }
 
 impl Promoter {
@@ -35,10 +41,20 @@ impl Promoter {
                     self.watch.worked();
                     INTERVAL
                 }
-                Err(error) => self.watch.failed(&error),
+                Err(error) => {
+                    self.failed_at = Some(Instant::now());
+                    self.watch.failed(&error)
+                }
             };
             let _ = tokio::time::timeout(wait, self.stop.cancelled()).await;
         }
+    }
+
+    async fn take_over_expired(&self, conn: &mut AsyncPgConnection) -> Result<usize, StoreError> {
+        if self.failed_at.is_some_and(|at| at.elapsed() < GRACE) {
+            return Ok(0);
+        }
+        leases::take_over_expired(conn, BATCH).await
     }
 
     /// Moves what is due, batch by batch, until nothing is left.
@@ -47,7 +63,7 @@ impl Promoter {
         let mut is_done = false;
         while !is_done && !self.stop.is_cancelled() {
             let due = delivery_queue::promote_due(&mut conn, BATCH).await?;
-            let lost = leases::take_over_expired(&mut conn, BATCH).await?;
+            let lost = self.take_over_expired(&mut conn).await?;
             if lost > 0 {
                 warn!(
                     lost,

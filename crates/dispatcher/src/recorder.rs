@@ -132,13 +132,15 @@ impl Recorder {
     /// lease expires, and the attempt shows as lost.
     async fn write_one_by_one(&self, batch: &mut Batch) -> Result<(), StoreError> {
         let mut unavailable = None;
-        for one in std::mem::take(&mut batch.finished) {
+        let mut waiting = std::mem::take(&mut batch.finished).into_iter();
+        while let Some(one) = waiting.next() {
+            // A connection of its own for each: a failure may have cost the last one.
             let mut conn = match self.database.connection().await {
                 Ok(conn) => conn,
                 Err(error) => {
-                    unavailable = Some(error);
                     batch.finished.push(one);
-                    continue;
+                    batch.finished.extend(waiting);
+                    return Err(error);
                 }
             };
             let alone = std::slice::from_ref(&one);

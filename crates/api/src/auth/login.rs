@@ -106,31 +106,13 @@ fn granted_scopes(user: &User, asked: &str) -> Option<Scopes> {
     has_all.then_some(asked)
 }
 
-fn read_form(request: &HttpRequest, form: &[u8]) -> Result<Login, Faults> {
-    let is_form = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| {
-            value
-                .to_ascii_lowercase()
-                .starts_with("application/x-www-form-urlencoded")
-        });
-    // FastAPI takes a body of another type for a form without fields.
-    let fields: Vec<(String, String)> = if is_form {
-        form_urlencoded::parse(form).into_owned().collect()
-    } else {
-        Vec::new()
-    };
-    let field = |key: &str| {
-        fields
-            .iter()
-            .rev()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.clone())
-    };
+fn read_form(request: &HttpRequest, body: &[u8]) -> Result<Login, Faults> {
+    let form = Form::parse(request, body);
     let faults = Faults::default();
-    if field("grant_type").is_some_and(|grant| grant != "password") {
+    if form
+        .field("grant_type")
+        .is_some_and(|grant| grant != "password")
+    {
         let loc = vec![name("body"), name("grant_type")];
         faults.note(
             loc,
@@ -138,32 +120,67 @@ fn read_form(request: &HttpRequest, form: &[u8]) -> Result<Login, Faults> {
             "String should match pattern '^password$'",
         );
     }
-    let required = |key: &str| {
-        let value = field(key).filter(|value| !value.is_empty());
-        if value.is_none() {
-            faults.note(vec![name("body"), name(key)], "missing", "Field required");
-        }
-        value
-    };
-    let (username, password) = (required("username"), required("password"));
-    if let (Some(username), Some(password)) = (&username, &password) {
-        // Nobody has such a name or password; saying so spares PostgreSQL a NUL and us a long hash.
-        if username.contains('\0') || username.len() > 1_024 || password.len() > MAX_PASSWORD_BYTES
-        {
-            let loc = vec![name("body"), name("password")];
-            faults.note(
-                loc,
-                "string_too_long",
-                "String should have at most 1024 characters",
-            );
-        }
-    }
+    let username = form.required("username", &faults);
+    let password = form.required("password", &faults);
     let login = username.zip(password).map(|(username, password)| Login {
         username,
         password,
-        scope: field("scope").unwrap_or_else(String::new),
+        scope: form.field("scope").unwrap_or_default().to_owned(),
     });
     faults.unless(login)
+}
+
+/// The fields of a form; of repeated ones the last counts.
+struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Reads a body. FastAPI takes one of another type for a form without fields.
+    fn parse(request: &HttpRequest, body: &[u8]) -> Self {
+        let content_type = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let is_form = content_type.is_some_and(|value| {
+            value
+                .to_ascii_lowercase()
+                .starts_with("application/x-www-form-urlencoded")
+        });
+        Self(if is_form {
+            form_urlencoded::parse(body).into_owned().collect()
+        } else {
+            Vec::new()
+        })
+    }
+
+    fn field(&self, key: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .rev()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// A field that must be there. Nobody's name or password is as long as what is refused here; saying so spares
+    /// PostgreSQL a NUL and us a long hash.
+    fn required(&self, key: &str, faults: &Faults) -> Option<String> {
+        let loc = vec![name("body"), name(key)];
+        match self.field(key) {
+            None | Some("") => faults.note(loc, "missing", "Field required"),
+            Some(text) if text.len() > MAX_PASSWORD_BYTES => {
+                let message = format!("String should have at most {MAX_PASSWORD_BYTES} characters");
+                faults.note(loc, "string_too_long", message);
+            }
+            Some(text) if text.contains('\0') => {
+                faults.note(
+                    loc,
+                    "value_error",
+                    "Value error, NUL characters are not allowed",
+                );
+            }
+            Some(text) => return Some(text.to_owned()),
+        }
+        None
+    }
 }
 
 /// 422 as FastAPI writes it, with RFC 6749's words besides.

@@ -90,8 +90,10 @@ pub struct EndpointPatchBody {
     enabled: Option<bool>,
 }
 
-/// What a body says: of each field nothing (`None`), or what it is to be.
+/// What a body says: of each field nothing (`None`), or what it is to be. It may have faults, which are told together
+/// with those that show only beside the rest of the endpoint.
 pub(super) struct EndpointPatch {
+    faults: Faults,
     url: Option<EndpointUrl>,
     description: Option<Option<String>>,
     event_patterns: Option<Vec<EventPattern>>,
@@ -100,6 +102,8 @@ pub(super) struct EndpointPatch {
     headers: Option<CustomHeaders>,
     secret: Option<String>,
     signature: Option<SignatureScheme>,
+    /// Whether the body names a signature that can't be read, so that no secret can be judged by it.
+    has_bad_signature: bool,
     schedule: Option<RetrySchedule>,
     enabled: Option<bool>,
 }
@@ -120,64 +124,88 @@ fn nullable<T>(
 }
 
 impl EndpointPatch {
-    /// Reads a body; every fault that shows in it alone is found here.
-    pub(super) fn read(body: &[u8], rules: &UrlRules) -> Result<Self, Faults> {
+    /// Reads the body of a new endpoint.
+    ///
+    /// # Errors
+    ///
+    /// One fault when it is no JSON object.
+    pub(super) fn read_new(body: &[u8], rules: &UrlRules) -> Result<Self, Faults> {
         let faults = Faults::default();
         let mut fields = Fields::from_body(body, &faults)?;
+        let url = fields.required("url", |field| read_url(field, rules));
         let patch = Self {
-            url: fields
-                .take("url")
-                .and_then(|field| field.parse(|text| EndpointUrl::parse(text, rules))),
-            description: nullable(&mut fields, "description", None, |field| {
+            url,
+            ..Self::read_settings(&mut fields, faults)
+        };
+        fields.finish();
+        Ok(patch)
+    }
+
+    /// Reads the body of a change.
+    ///
+    /// # Errors
+    ///
+    /// One fault when it is no JSON object.
+    pub(super) fn read_change(body: &[u8], rules: &UrlRules) -> Result<Self, Faults> {
+        let faults = Faults::default();
+        let mut fields = Fields::from_body(body, &faults)?;
+        let url = fields.take("url").and_then(|field| read_url(field, rules));
+        let enabled = fields.optional("enabled", Field::boolean);
+        let patch = Self {
+            url,
+            enabled,
+            ..Self::read_settings(&mut fields, faults)
+        };
+        fields.finish();
+        Ok(patch)
+    }
+
+    /// Reads what new endpoints and changes have in common.
+    fn read_settings(fields: &mut Fields, faults: Faults) -> Self {
+        let has_signature = fields.has("signature");
+        let signature = nullable(
+            fields,
+            "signature",
+            SignatureScheme::Standard,
+            read_signature,
+        );
+        let patch = Self {
+            faults,
+            url: None,
+            description: nullable(fields, "description", None, |field| {
                 field.text_up_to(MAX_DESCRIPTION_CHARS).map(Some)
             }),
-            event_patterns: nullable(&mut fields, "event_patterns", vec![any_event()], |field| {
+            event_patterns: nullable(fields, "event_patterns", vec![any_event()], |field| {
                 field.list(1..=MAX_PATTERNS, |item| item.parse(EventPattern::parse))
             }),
-            timeout: nullable(&mut fields, "timeout_seconds", DEFAULT_TIMEOUT, |field| {
+            timeout: nullable(fields, "timeout_seconds", DEFAULT_TIMEOUT, |field| {
                 Some(Duration::from_secs(field.integer(1..=60)?.unsigned_abs()))
             }),
-            max_retries: nullable(&mut fields, "max_retries", None, |field| {
+            max_retries: nullable(fields, "max_retries", None, |field| {
                 u32::try_from(field.integer(0..=50)?).ok().map(Some)
             }),
-            headers: nullable(
-                &mut fields,
-                "headers",
-                CustomHeaders::default(),
-                read_headers,
-            ),
+            headers: nullable(fields, "headers", CustomHeaders::default(), read_headers),
             secret: fields.optional("secret", |field| field.text_up_to(256)),
-            signature: nullable(
-                &mut fields,
-                "signature",
-                SignatureScheme::Standard,
-                read_signature,
-            ),
+            has_bad_signature: has_signature && signature.is_none(),
+            signature,
             schedule: nullable(
-                &mut fields,
+                fields,
                 "retry_schedule",
                 RetrySchedule::Default,
                 read_schedule,
             ),
-            enabled: fields.optional("enabled", Field::boolean),
+            enabled: None,
         };
-        refuse_unsupported(&mut fields);
-        fields.finish();
-        faults.unless(Some(patch))
+        refuse_unsupported(fields);
+        patch
     }
 
     /// The settings of a new endpoint.
     pub(super) fn into_new(self) -> Result<EndpointSettings, Faults> {
-        let faults = Faults::default();
-        if self.url.is_none() {
-            faults.note(vec![name("body"), name("url")], "missing", "Field required");
-        }
-        if self.enabled.is_some() {
-            let loc = vec![name("body"), name("enabled")];
-            faults.note(loc, "extra_forbidden", "Extra inputs are not permitted");
-        }
+        let faults = self.faults;
         let signature = self.signature.unwrap_or_default();
         let secret = match &self.secret {
+            Some(_) if self.has_bad_signature => None,
             Some(text) => check_secret(&signature, text, &faults),
             None => Some(SigningSecret::generate()),
         };
@@ -205,14 +233,18 @@ impl EndpointPatch {
 
     /// What an endpoint becomes.
     pub(super) fn apply(self, endpoint: &Endpoint) -> Result<EndpointChange, Faults> {
-        let faults = Faults::default();
+        let faults = self.faults;
         let old = &endpoint.settings;
         let signature = self.signature.unwrap_or_else(|| old.signature.clone());
         let secret_text = self
             .secret
             .as_deref()
             .unwrap_or_else(|| old.secret.expose());
-        let secret = check_secret(&signature, secret_text, &faults);
+        let secret = if self.has_bad_signature {
+            None
+        } else {
+            check_secret(&signature, secret_text, &faults)
+        };
         let retry = make_policy(
             self.schedule
                 .unwrap_or_else(|| old.retry.schedule().clone()),
@@ -249,6 +281,10 @@ impl EndpointPatch {
         })();
         faults.unless(change)
     }
+}
+
+fn read_url(field: Field, rules: &UrlRules) -> Option<EndpointUrl> {
+    field.parse(|text| EndpointUrl::parse(text, rules))
 }
 
 fn any_event() -> EventPattern {

@@ -67,6 +67,11 @@ impl Fields {
         loc
     }
 
+    /// Whether a field is there and has not been taken.
+    pub fn has(&self, field: &str) -> bool {
+        self.values.contains_key(field)
+    }
+
     /// Takes a field's exact text.
     pub fn take_raw(&mut self, field: &str) -> Option<Box<RawValue>> {
         self.values.remove(field)
@@ -78,11 +83,19 @@ impl Fields {
         match serde_json::from_str(raw.get()) {
             Ok(value) => Some(Field::new(value, self.at(field), self.faults.clone())),
             Err(_) => {
-                self.faults.note(
-                    self.at(field),
-                    "string_unicode",
-                    "Input should be a valid string, unable to parse raw data as a unicode string",
-                );
+                // It is JSON, so what can't be read is a number or a text, here or within.
+                let is_number = raw
+                    .get()
+                    .starts_with(|first: char| first == '-' || first.is_ascii_digit());
+                let (kind, message) = if is_number {
+                    ("finite_number", "Input should be a finite number")
+                } else {
+                    (
+                        "string_unicode",
+                        "Input should be a valid string, unable to parse raw data as a unicode string",
+                    )
+                };
+                self.faults.note(self.at(field), kind, message);
                 None
             }
         }
@@ -97,7 +110,7 @@ impl Fields {
 
     /// Takes a field that must be there.
     pub fn required<T>(&mut self, field: &str, read: impl FnOnce(Field) -> Option<T>) -> Option<T> {
-        if !self.values.contains_key(field) {
+        if !self.has(field) {
             self.faults
                 .note(self.at(field), "missing", "Field required");
             return None;
@@ -118,7 +131,7 @@ impl Fields {
     }
 }
 
-/// FastAPI's fault for what is no JSON, with the position in characters.
+/// FastAPI's fault for what is no JSON, with the position in bytes at which `serde_json` gave up.
 fn not_json(body: &[u8], error: &serde_json::Error) -> Faults {
     let line_start: usize = body
         .split_inclusive(|byte| *byte == b'\n')

@@ -1,8 +1,8 @@
 //! A query string as named parameters.
 
 use serde_json::Value;
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 
 use super::{Faults, Field, name};
 
@@ -46,7 +46,9 @@ impl Field {
         match OffsetDateTime::parse(&text, &Rfc3339) {
             // PostgreSQL's timestamps and RFC 3339's years differ in range; nothing was delivered before 1970.
             Ok(instant)
-                if (1970..=9999).contains(&instant.to_offset(time::UtcOffset::UTC).year()) =>
+                if instant
+                    .checked_to_offset(UtcOffset::UTC)
+                    .is_some_and(|instant| (1970..=9999).contains(&instant.year())) =>
             {
                 Some(instant)
             }

@@ -74,9 +74,11 @@ impl FinishedAttempt {
             Decision::Delivered | Decision::Retry { .. } => error.message.clone(),
             Decision::Failed { reason } => match reason {
                 FailReason::AttemptsUsedUp => {
+                    let number = self.attempt.number;
+                    let attempts = if number == 1 { "attempt" } else { "attempts" };
                     format!(
-                        "Gave up after {} attempts; the last one: {}",
-                        self.attempt.number, error.message
+                        "Gave up after {number} {attempts}; the last one: {}",
+                        error.message
                     )
                 }
                 FailReason::Gone => {

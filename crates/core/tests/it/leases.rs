@@ -170,7 +170,7 @@ async fn a_delivery_out_of_attempts_fails_with_its_last_answer_and_the_reason() 
     assert_eq!(delivery.next_retry_at, None);
     assert_eq!(
         delivery.error_message.as_deref(),
-        Some("Gave up after 1 attempts; the last one: The receiver answered 500")
+        Some("Gave up after 1 attempt; the last one: The receiver answered 500")
     );
     assert_eq!(world.number("SELECT count(*) FROM delivery_queue").await, 0);
 }
@@ -269,7 +269,7 @@ fn unused(claim: &reprise_core::store::delivery_queue::Claim, wait: Duration) ->
 }
 
 #[tokio::test]
-async fn a_lease_that_ended_meanwhile_is_not_given_back() {
+async fn a_lease_that_another_holds_by_now_is_not_given_back() {
     let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
     let first = world.claimed(account, endpoint).await;
     world.expire_leases().await;

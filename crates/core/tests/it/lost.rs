@@ -59,7 +59,7 @@ async fn a_lost_attempt_that_was_the_last_fails_its_delivery_and_says_why() {
     assert_eq!(delivery.attempt_count, 1);
     assert_eq!(delivery.final_http_status, None);
     let reason = delivery.error_message.expect("a reason");
-    assert!(reason.starts_with("Gave up after 1 attempts"), "{reason}");
+    assert!(reason.starts_with("Gave up after 1 attempt;"), "{reason}");
     assert!(reason.contains("the receiver may have got it"), "{reason}");
     assert_eq!(world.number("SELECT count(*) FROM delivery_queue").await, 0);
 }

@@ -22,6 +22,9 @@ use super::guard::GuardedConnector;
 use super::tls;
 use crate::config::OutboundConfig;
 
+#[cfg(test)]
+mod tests;
+
 /// Bytes of a response body that are read at most. More would let a receiver hold its slot; fewer would close
 /// connections that could be used again, since only one whose response was read to its end can be.
 const MAX_BODY_BYTES: usize = 64 * 1024;

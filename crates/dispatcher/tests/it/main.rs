@@ -4,5 +4,10 @@
     reason = "the dependencies are the program's"
 )]
 
+mod crash;
+mod fairness;
+mod hostile;
 mod life;
+mod outage;
+mod program;
 mod world;

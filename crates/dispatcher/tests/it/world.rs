@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
+use diesel_async::RunQueryDsl as _;
 use reprise_core::attempt::Attempt;
 use reprise_core::custom_headers::CustomHeaders;
 use reprise_core::delivery::{Delivery, DeliveryStatus};
-use reprise_core::endpoint::{Endpoint, EndpointSettings};
+use reprise_core::endpoint::{Endpoint, EndpointSettings, EndpointStatus};
 use reprise_core::endpoint_url::EndpointUrl;
 use reprise_core::event_type::{EventPattern, EventType};
 use reprise_core::ids::{DeliveryId, EndpointId, EventId, TenantId, UserId};
@@ -16,6 +17,7 @@ use reprise_core::scope::Scopes;
 use reprise_core::sealing::{KeyRing, SecretKey};
 use reprise_core::signing::{SignatureScheme, SigningSecret};
 use reprise_core::store::deliveries::{self, DeliveryFilter};
+use reprise_core::store::endpoints::EndpointChange;
 use reprise_core::store::events::{self, NewEvent, Published};
 use reprise_core::store::replays::{self, Urgency};
 use reprise_core::store::{
@@ -75,6 +77,16 @@ impl World {
             keys: KeyRing::new(key, Vec::new()),
             tenant_id,
             owner,
+        }
+    }
+
+    /// The same tenant, after its server was restarted: the old pool's connections are dead.
+    pub(crate) fn reopen(url: &str, former: &Self) -> Self {
+        Self {
+            database: Database::new(url, 2),
+            keys: former.keys.clone(),
+            tenant_id: former.tenant_id,
+            owner: former.owner,
         }
     }
 
@@ -153,6 +165,45 @@ impl World {
             .expect("inserted")
             .expect("the endpoint is enabled")
             .id
+    }
+
+    /// Waits until so many deliveries are kept back because their endpoint is disabled.
+    pub(crate) async fn wait_for_kept_back(&self, count: i64) {
+        self.wait_for_queue("due_at = 'infinity'", count).await;
+    }
+
+    /// Waits until so many rows of the queue are as `condition`, in SQL, says.
+    pub(crate) async fn wait_for_queue(&self, condition: &str, count: i64) {
+        #[derive(diesel::QueryableByName)]
+        struct Count {
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            count: i64,
+        }
+        let sql = format!("SELECT count(*) AS count FROM delivery_queue WHERE {condition}");
+        let found = poll_until(PATIENCE, async || {
+            let row: Count = diesel::sql_query(&sql)
+                .get_result(&mut *self.conn().await)
+                .await
+                .expect("counted");
+            (row.count == count).then_some(())
+        });
+        found
+            .await
+            .unwrap_or_else(|| panic!("never {count} rows where {condition}"));
+    }
+
+    /// Enables an endpoint again.
+    pub(crate) async fn enable(&self, id: EndpointId) {
+        let mut conn = self.conn().await;
+        let enable = |endpoint: &Endpoint| {
+            Ok::<_, std::convert::Infallible>(EndpointChange {
+                settings: endpoint.settings.clone(),
+                status: EndpointStatus::Enabled,
+            })
+        };
+        endpoints::change(&mut conn, &self.keys, self.tenant_id, id, enable)
+            .await
+            .expect("enabled");
     }
 
     /// All deliveries to an endpoint, newest first.

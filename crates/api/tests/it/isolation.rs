@@ -1,0 +1,154 @@
+//! Tenants can't tell each other's ids from ids that nobody has.
+
+use reprise_testkit::http::{Client, Content, Method, Response};
+use serde_json::{Value, json};
+
+use crate::played_dispatcher::Played;
+use crate::stage::{Stage, UNKNOWN_ID, text};
+
+/// Ids of a path that are all answered alike.
+const MALFORMED: [&str; 8] = [
+    "x",
+    "00000000-0000-0000-0000-000000000000",
+    "0190a0b0c0d07e0f8a0b0c0d0e0f0a0b",
+    "%7B0190a0b0-c0d0-7e0f-8a0b-0c0d0e0f0a0b%7D",
+    "%00",
+    "%FF%FE",
+    "..%2F..%2Fetc",
+    "'%20OR%201=1--",
+];
+
+/// Every operation of the API whose path holds an id.
+async fn operations(client: &Client) -> Vec<(Method, String)> {
+    let document = client.get("/openapi.json").await.expect_status(200).json();
+    let paths = document["paths"].as_object().expect("paths");
+    let operations = paths.iter().filter(|(path, _)| path.contains('{'));
+    operations
+        .flat_map(|(path, methods)| {
+            let methods = methods.as_object().expect("methods").keys();
+            methods.map(|method| {
+                let method = method.to_uppercase().parse().expect("a method");
+                (method, path.clone())
+            })
+        })
+        .collect()
+}
+
+/// The path with its ids filled in.
+fn fill(path: &str, ids: &[(&str, &str)]) -> String {
+    let mut filled = path.to_owned();
+    for (name, id) in ids {
+        filled = filled.replace(&format!("{{{name}}}"), id);
+    }
+    assert!(
+        !filled.contains('{'),
+        "{path} has an id that this test does not know"
+    );
+    filled
+}
+
+async fn call(client: &Client, method: &Method, path: &str) -> Response {
+    let content =
+        (*method != Method::GET && *method != Method::DELETE).then(|| Content::json(&json!({})));
+    client.send(method.clone(), path, content).await
+}
+
+/// Everything of an answer but what is new each time.
+fn visible(answer: &Response) -> (u16, String, Vec<(String, String)>) {
+    let headers = answer
+        .headers
+        .iter()
+        .filter(|(name, _)| *name != "date" && *name != "x-request-id")
+        .map(|(name, value)| (name.to_string(), format!("{value:?}")))
+        .collect();
+    (answer.status, answer.text(), headers)
+}
+
+#[tokio::test]
+async fn foreign_unknown_and_malformed_ids_get_the_same_404_on_every_route() {
+    let stage = Stage::start().await;
+    let stranger = stage.stranger().await;
+    let endpoint = stage.endpoint(json!({})).await;
+    let mut dispatcher = stage.dispatcher().await;
+    let delivery = stage
+        .attempted(&mut dispatcher, Played::AnsweredAtLast(500))
+        .await;
+    let event = text(&stage.delivery(&delivery).await["event_id"]);
+
+    let operations = operations(&stage.client).await;
+    assert!(operations.len() >= 7, "{operations:?}");
+    for (method, path) in operations {
+        let all_of = |id| {
+            [
+                "endpoint_id",
+                "delivery_id",
+                "hook_id",
+                "request_id",
+                "event_id",
+            ]
+            .map(|name| (name, id))
+        };
+        let unknown = call(&stranger, &method, &fill(&path, &all_of(UNKNOWN_ID))).await;
+        assert_eq!(unknown.status, 404, "{method} {path}: {}", unknown.text());
+        let foreign = [
+            ("endpoint_id", endpoint.as_str()),
+            ("delivery_id", &delivery),
+            ("hook_id", &endpoint),
+            ("request_id", &delivery),
+            ("event_id", &event),
+        ];
+        let answer = call(&stranger, &method, &fill(&path, &foreign)).await;
+        assert_eq!(
+            visible(&answer),
+            visible(&unknown),
+            "{method} {path} with a foreign id"
+        );
+        for malformed in MALFORMED {
+            let answer = call(&stranger, &method, &fill(&path, &all_of(malformed))).await;
+            assert_eq!(
+                visible(&answer),
+                visible(&unknown),
+                "{method} {path} with {malformed}"
+            );
+        }
+    }
+    assert_eq!(
+        stage.delivery(&delivery).await["status"],
+        "failed",
+        "nothing was done"
+    );
+}
+
+#[tokio::test]
+async fn lists_and_filters_show_nothing_of_another_tenant() {
+    let stage = Stage::start().await;
+    let stranger = stage.stranger().await;
+    let endpoint = stage.endpoint(json!({})).await;
+    let delivery = stage.deliver("invoice.paid").await;
+    assert_eq!(
+        stranger.get("/v1/webhooks/endpoints").await.json(),
+        json!([])
+    );
+    let nothing = json!({"items": [], "next_cursor": Value::Null});
+    for query in [
+        String::new(),
+        format!("?endpoint_id={endpoint}"),
+        format!("?replay_of={delivery}"),
+        "?event_type=invoice.paid".to_owned(),
+    ] {
+        let path = format!("/v1/webhooks/deliveries{query}");
+        assert_eq!(stranger.get(&path).await.json(), nothing, "{query}");
+    }
+    let published = stranger
+        .post(
+            "/v1/webhooks/events",
+            &json!({"event_type": "a", "payload": 1}),
+        )
+        .await
+        .expect_status(202);
+    assert_eq!(
+        published.json()["deliveries"],
+        0,
+        "the endpoint is another's"
+    );
+}

@@ -1,0 +1,15 @@
+//! `reprise-api` as its clients see it: the real program, over HTTP and on the command line, on a real PostgreSQL.
+
+mod auth;
+mod cli;
+mod command;
+mod deliveries;
+mod endpoints;
+mod isolation;
+mod outage;
+mod played_dispatcher;
+mod publish;
+mod redeliver;
+mod replay;
+mod rows;
+mod stage;

@@ -1,0 +1,37 @@
+//! What stands in the database, for what the API does not show.
+
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Binary};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+#[derive(QueryableByName)]
+struct Bytes {
+    #[diesel(sql_type = Binary)]
+    bytes: Vec<u8>,
+}
+
+/// The number of rows that `rows` selects: a table with a condition, perhaps.
+pub async fn count(conn: &mut AsyncPgConnection, rows: &str) -> i64 {
+    diesel::sql_query(format!("SELECT count(*) AS count FROM {rows}"))
+        .get_result::<Count>(conn)
+        .await
+        .expect("rows can be counted")
+        .count
+}
+
+/// The payload of an event as it is kept.
+pub async fn payload(conn: &mut AsyncPgConnection, event_id: &str) -> Vec<u8> {
+    diesel::sql_query(format!(
+        "SELECT payload AS bytes FROM events WHERE id = '{event_id}'"
+    ))
+    .get_result::<Bytes>(conn)
+    .await
+    .expect("the event is there")
+    .bytes
+}

@@ -1,0 +1,158 @@
+//! Many deliveries, several dispatchers, and who waits for whom.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use reprise_core::delivery::DeliveryStatus;
+use reprise_testkit::database::TestDatabase;
+use reprise_testkit::fixture::Dispatcher;
+use reprise_testkit::receiver::{Answer, Received, Receiver};
+
+use crate::world::{PATIENCE, World, settings};
+
+/// How often each delivery was received.
+fn counts(received: &[Received]) -> HashMap<String, usize> {
+    let mut counts = HashMap::new();
+    for one in received {
+        let id = one.header("webhook-delivery-id").expect("always sent");
+        *counts.entry(id.to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+#[tokio::test]
+async fn two_dispatchers_send_each_of_300_deliveries_exactly_once() {
+    let database = TestDatabase::create().await;
+    let world = World::create(database.url()).await;
+    let receiver = Receiver::start().await;
+    let mut endpoints = Vec::new();
+    for path in ["/a", "/b", "/c"] {
+        endpoints.push(world.endpoint(&settings(&receiver.url(path))).await);
+    }
+    let _first = Dispatcher::start(database.url()).await;
+    let _second = Dispatcher::start(database.url()).await;
+    for _ in 0..100 {
+        world.publish(b"{}").await;
+    }
+    for endpoint in endpoints {
+        world
+            .wait_for_all(endpoint, 100, DeliveryStatus::Delivered)
+            .await;
+    }
+    let counts = counts(&receiver.received());
+    assert_eq!(counts.len(), 300);
+    assert!(counts.values().all(|&count| count == 1), "{counts:?}");
+}
+
+#[tokio::test]
+async fn more_endpoints_than_one_claim_visits_are_all_served() {
+    let database = TestDatabase::create().await;
+    let world = World::create(database.url()).await;
+    let receiver = Receiver::start().await;
+    // The first 70 in the order of the walk never answer and are saturated by one delivery each.
+    receiver.answer_on("/hangs", Answer::hang());
+    for _ in 0..70 {
+        world.endpoint(&settings(&receiver.url("/hangs"))).await;
+    }
+    let healthy = world.endpoint(&settings(&receiver.url("/healthy"))).await;
+    world.publish_quietly(b"1").await;
+    world.publish_quietly(b"2").await;
+    let limits = [("REPRISE_MAX_IN_FLIGHT_PER_ENDPOINT", "1")];
+    let _dispatcher = Dispatcher::start_with(database.url(), &limits).await;
+    // Well before the hanging ones time out after 10 s.
+    let has_come =
+        |received: &[Received]| received.iter().filter(|one| one.path == "/healthy").count() == 2;
+    receiver.wait_until(has_come, Duration::from_secs(8)).await;
+    world
+        .wait_for_all(healthy, 2, DeliveryStatus::Delivered)
+        .await;
+}
+
+#[tokio::test]
+async fn endpoint_that_hangs_does_not_hold_up_another() {
+    let database = TestDatabase::create().await;
+    let world = World::create(database.url()).await;
+    let receiver = Receiver::start().await;
+    receiver.answer_on("/hangs", Answer::hang());
+    let mut hanging = settings(&receiver.url("/hangs"));
+    hanging.timeout = Duration::from_secs(60);
+    world.endpoint(&hanging).await;
+    let healthy = world.endpoint(&settings(&receiver.url("/healthy"))).await;
+    let limits = [
+        ("REPRISE_MAX_IN_FLIGHT", "16"),
+        ("REPRISE_MAX_IN_FLIGHT_PER_ENDPOINT", "4"),
+    ];
+    let _dispatcher = Dispatcher::start_with(database.url(), &limits).await;
+    for _ in 0..50 {
+        world.publish(b"{}").await;
+    }
+    world
+        .wait_for_all(healthy, 50, DeliveryStatus::Delivered)
+        .await;
+    let hung = receiver
+        .received()
+        .iter()
+        .filter(|one| one.path == "/hangs")
+        .count();
+    assert_eq!(hung, 4, "the endpoint's limit");
+}
+
+#[tokio::test]
+async fn express_overtakes_a_backlog_of_its_own_endpoint() {
+    let database = TestDatabase::create().await;
+    let world = World::create(database.url()).await;
+    let receiver = Receiver::start().await;
+    let endpoint = world.endpoint(&settings(&receiver.url("/"))).await;
+    let limits = [
+        ("REPRISE_MAX_IN_FLIGHT", "8"),
+        ("REPRISE_MAX_IN_FLIGHT_PER_ENDPOINT", "4"),
+    ];
+    let _dispatcher = Dispatcher::start_with(database.url(), &limits).await;
+    world.publish(b"{}").await;
+    let original = world
+        .wait_for_status(endpoint, DeliveryStatus::Delivered)
+        .await;
+
+    receiver.answer(Answer::status(200).delay(Duration::from_millis(300)));
+    for _ in 0..60 {
+        world.publish_quietly(b"{}").await;
+    }
+    world.wake().await;
+    receiver.wait_for(3, PATIENCE).await;
+    let replay = world.replay_express(original.id).await.to_string();
+    let has_come = |received: &[Received]| counts(received).contains_key(&replay);
+    let received = receiver.wait_until(has_come, PATIENCE).await;
+    assert!(received.len() < 20, "{} came before it", received.len());
+}
+
+#[tokio::test]
+async fn delivery_is_sent_without_a_notification_too() {
+    let database = TestDatabase::create().await;
+    let world = World::create(database.url()).await;
+    let receiver = Receiver::start().await;
+    let endpoint = world.endpoint(&settings(&receiver.url("/"))).await;
+    let _dispatcher = Dispatcher::start(database.url()).await;
+    world.publish_quietly(b"{}").await;
+    world
+        .wait_for_status(endpoint, DeliveryStatus::Delivered)
+        .await;
+}
+
+#[tokio::test]
+async fn notification_wakes_a_dispatcher_long_before_it_would_look() {
+    let database = TestDatabase::create().await;
+    let world = World::create(database.url()).await;
+    let receiver = Receiver::start().await;
+    let endpoint = world.endpoint(&settings(&receiver.url("/"))).await;
+    let rarely = [("REPRISE_POLL_INTERVAL", "1h")];
+    let _dispatcher = Dispatcher::start_with(database.url(), &rarely).await;
+    // The first may be found by the claim at the start, the second only by its notification.
+    world.publish(b"1").await;
+    world
+        .wait_for_status(endpoint, DeliveryStatus::Delivered)
+        .await;
+    world.publish(b"2").await;
+    world
+        .wait_for_all(endpoint, 2, DeliveryStatus::Delivered)
+        .await;
+}

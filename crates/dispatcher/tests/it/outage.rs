@@ -1,0 +1,83 @@
+//! PostgreSQL goes away and comes back.
+
+use std::sync::{Mutex, mpsc};
+
+use reprise_core::delivery::DeliveryStatus;
+use reprise_testkit::cluster::Cluster;
+use reprise_testkit::fixture::Dispatcher;
+use reprise_testkit::receiver::{Answer, Receiver};
+
+use crate::world::{PATIENCE, World, settings};
+
+fn outage_lines(dispatcher: &Dispatcher) -> (usize, usize) {
+    let lines = dispatcher.process.lines();
+    let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    (
+        count("waiting until it is back"),
+        count("PostgreSQL is back"),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn dispatcher_comes_back_by_itself_and_delivers_what_waited() {
+    let mut cluster = Cluster::start().await;
+    let world = World::create(cluster.url()).await;
+    let receiver = Receiver::start().await;
+    let endpoint = world.endpoint(&settings(&receiver.url("/"))).await;
+    let dispatcher = Dispatcher::start(cluster.url()).await;
+    cluster.stop();
+    let noticed = |line: &str| line.contains("waiting until it is back").then_some(());
+    dispatcher.process.wait_for_line(noticed, PATIENCE).await;
+    let _ = dispatcher.admin().get("/healthz").await.expect_status(200);
+    let _ = dispatcher.admin().get("/readyz").await.expect_status(503);
+    cluster.restart();
+    let recovered = |line: &str| line.contains("PostgreSQL is back").then_some(());
+    dispatcher.process.wait_for_line(recovered, PATIENCE).await;
+
+    let world = World::reopen(cluster.url(), &world);
+    world.publish(b"{}").await;
+    world
+        .wait_for_status(endpoint, DeliveryStatus::Delivered)
+        .await;
+    assert_eq!(outage_lines(&dispatcher), (1, 1), "one line each");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn result_that_waits_through_an_outage_is_recorded_and_nothing_is_sent_twice() {
+    let mut cluster = Cluster::start().await;
+    let world = World::create(cluster.url()).await;
+    let receiver = Receiver::start().await;
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    receiver.answer_by("/", move |_| {
+        // In place: other tasks of this worker go on elsewhere.
+        let wait = || released.lock().expect("not poisoned").recv();
+        let _ = tokio::task::block_in_place(wait);
+        Answer::status(200)
+    });
+    let endpoint = world.endpoint(&settings(&receiver.url("/"))).await;
+    let dispatcher = Dispatcher::start(cluster.url()).await;
+    world.publish(b"{}").await;
+    world
+        .wait_for_status(endpoint, DeliveryStatus::Delivering)
+        .await;
+    // In order: a crash would forget the claim, whose commit does not wait for the disk, and it would be made again.
+    cluster.stop();
+    release.send(()).expect("the receiver waits");
+    receiver.wait_for(1, PATIENCE).await;
+    let noticed = |line: &str| line.contains("waiting until it is back").then_some(());
+    dispatcher.process.wait_for_line(noticed, PATIENCE).await;
+    // Each answer says that a connection could not be had for three seconds; after two, the recorder has failed too.
+    for _ in 0..2 {
+        let _ = dispatcher.admin().get("/readyz").await.expect_status(503);
+    }
+    cluster.restart();
+
+    let world = World::reopen(cluster.url(), &world);
+    let delivery = world
+        .wait_for_status(endpoint, DeliveryStatus::Delivered)
+        .await;
+    assert_eq!(delivery.attempt_count, 1);
+    assert_eq!(world.error_kinds(delivery.id).await, [None]);
+    assert_eq!(receiver.received().len(), 1);
+}
