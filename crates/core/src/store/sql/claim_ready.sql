@@ -57,7 +57,7 @@ usable_endpoint AS MATERIALIZED (
            coalesce(busy_tenant.in_flight, 0) AS tenant_in_flight,
            $8 - coalesce(busy_endpoint.in_flight, 0) AS endpoint_room,
            $11 - coalesce(busy_tenant.in_flight, 0) AS tenant_room,
-           count(*) OVER (PARTITION BY walked.tenant_id) AS tenant_endpoint_count
+           random() AS lot
     FROM walked
     JOIN endpoints ON endpoints.tenant_id = walked.tenant_id AND endpoints.id = walked.endpoint_id
     LEFT JOIN unnest($9::uuid[], $10::int4[]) AS busy_endpoint (endpoint_id, in_flight)
@@ -68,13 +68,28 @@ usable_endpoint AS MATERIALIZED (
       AND $8 > coalesce(busy_endpoint.in_flight, 0)
       AND $11 > coalesce(busy_tenant.in_flight, 0)
 ),
+-- No more endpoints than rows are wanted, so that no more is locked than is about to be taken: whoever has least in
+-- flight goes first, tenant before tenant and in each endpoint before endpoint, and lots are drawn among equals.
+candidate AS MATERIALIZED (
+    SELECT *, count(*) OVER (PARTITION BY tenant_id) AS tenant_endpoint_count
+    FROM (
+        SELECT *
+        FROM (
+            SELECT *, row_number() OVER (PARTITION BY tenant_id ORDER BY endpoint_in_flight, lot) AS endpoint_turn
+            FROM usable_endpoint
+        ) in_turn
+        WHERE endpoint_turn <= tenant_room
+        ORDER BY tenant_in_flight + endpoint_turn, lot
+        LIMIT $1
+    ) first_in_turn
+),
 share AS (
     SELECT *, ceil(least(tenant_room, ceil($1::float8 / tenant_count)) / tenant_endpoint_count) AS fair_rows
-    FROM usable_endpoint, (SELECT count(DISTINCT tenant_id) AS tenant_count FROM usable_endpoint) tenants
+    FROM candidate, (SELECT count(DISTINCT tenant_id) AS tenant_count FROM candidate) tenants
 ),
 locked AS MATERIALIZED (
     SELECT share.tenant_id, share.tenant_in_flight, share.tenant_room, share.timeout_seconds, share.endpoint_version,
-           due.*, random() AS lot,
+           due.*, share.lot,
            share.endpoint_in_flight + row_number() OVER (PARTITION BY due.endpoint_id ORDER BY due.delivery_id)
                AS endpoint_rank
     FROM share, LATERAL (
@@ -87,9 +102,7 @@ locked AS MATERIALIZED (
         FOR UPDATE SKIP LOCKED
     ) due
 ),
--- More is locked than there is room for. Whoever has least in flight goes first, tenant before tenant and in each
--- endpoint before endpoint; lots are drawn among equals, else the first in the walk would always win when permits are
--- few.
+-- Shares are rounded up, so a little more may be locked than there is room for; the same turns decide.
 in_turn AS (
     SELECT *, row_number() OVER (PARTITION BY tenant_id ORDER BY endpoint_rank, lot) AS tenant_rank
     FROM locked
