@@ -1,5 +1,7 @@
 //! Reading request bodies: bounded, and only after the caller is known.
 
+use std::time::Duration;
+
 use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut, Payload};
@@ -10,12 +12,38 @@ use crate::error::ApiError;
 /// Longest body of every route but the batch ones: the contract's limit.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
+/// How long a body may take to come. A slow line brings a mebibyte in that time; a client that stalls keeps its
+/// connection, and a server that stops, no longer.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
+
 /// Reads a whole body of at most `limit` bytes.
 ///
 /// # Errors
 ///
-/// [`ApiError::BodyTooLarge`] and [`ApiError::BodyUnreadable`].
-pub async fn read(mut payload: Payload, limit: usize) -> Result<Bytes, ApiError> {
+/// [`ApiError::BodyTooLarge`], at once if the request says how long it is; [`ApiError::BodyUnreadable`] and
+/// [`ApiError::BodyTooSlow`].
+pub async fn read(
+    request: &HttpRequest,
+    payload: Payload,
+    limit: usize,
+) -> Result<Bytes, ApiError> {
+    let declared = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok());
+    if declared
+        .and_then(|text| text.parse::<usize>().ok())
+        .is_some_and(|length| length > limit)
+    {
+        return Err(ApiError::BodyTooLarge(limit));
+    }
+    match tokio::time::timeout(BODY_DEADLINE, collect(payload, limit)).await {
+        Ok(body) => body,
+        Err(_) => Err(ApiError::BodyTooSlow),
+    }
+}
+
+async fn collect(mut payload: Payload, limit: usize) -> Result<Bytes, ApiError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| ApiError::BodyUnreadable)?;
@@ -37,6 +65,10 @@ pub async fn read_json(
     payload: Payload,
     limit: usize,
 ) -> Result<Bytes, ApiError> {
+    let encoding = request.headers().get(header::CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| encoding != "identity") {
+        return Err(ApiError::UnsupportedMediaType);
+    }
     if let Some(content_type) = request.headers().get(header::CONTENT_TYPE) {
         let essence = content_type
             .to_str()
@@ -52,5 +84,5 @@ pub async fn read_json(
             return Err(ApiError::UnsupportedMediaType);
         }
     }
-    read(payload, limit).await
+    read(request, payload, limit).await
 }

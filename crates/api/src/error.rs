@@ -43,8 +43,11 @@ pub enum ApiError {
     /// The body was cut off or its encoding is broken.
     #[error("The body could not be read")]
     BodyUnreadable,
-    /// The body is not JSON by its content type.
-    #[error("The body must be application/json")]
+    /// The body did not come in time.
+    #[error("The body took too long to come")]
+    BodyTooSlow,
+    /// The body is not plain JSON by its content type and encoding.
+    #[error("The body must be application/json, not encoded")]
     UnsupportedMediaType,
     /// The replay rules forbid it.
     #[error(transparent)]
@@ -96,6 +99,11 @@ impl ApiError {
         self.error_response()
     }
 
+    /// The stable word for programs.
+    pub fn code(&self) -> &'static str {
+        self.kind().1
+    }
+
     /// The status, and the stable word for programs.
     fn kind(&self) -> (StatusCode, &'static str) {
         match self {
@@ -106,6 +114,7 @@ impl ApiError {
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::BodyUnreadable => (StatusCode::BAD_REQUEST, "body_unreadable"),
+            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body_too_slow"),
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
             }

@@ -26,7 +26,6 @@ pub struct EventBody {
     /// Segments of letters, digits, `_` and `-`, joined by `.` or `:`; at most 128 bytes.
     event_type: String,
     /// Any JSON; kept and sent byte for byte.
-    #[schema(value_type = Object)]
     payload: Value,
     /// A word of yours to find events by.
     event_group: Option<String>,
@@ -62,7 +61,7 @@ pub async fn publish(
     caller.require(Scope::EventsWrite)?;
     let body = read_json(&request, payload, MAX_BODY_BYTES).await?;
     let event = read_event(&body)?;
-    let key = idempotency::Key::read(&request, &caller, &body)?;
+    let key = idempotency::Key::read(&request, &caller, "/v1/webhooks/events".to_owned(), &body)?;
     let answer = state
         .with_connection(async |conn| {
             let publication = Publication {

@@ -1,6 +1,7 @@
 //! `/healthz` and `/readyz`: they read, and never write.
 
 use actix_web::HttpResponse;
+use actix_web::http::header;
 use actix_web::web::Data;
 use reprise_core::store::partitions;
 use serde::Serialize;
@@ -46,5 +47,7 @@ pub async fn ready(state: Data<AppState>) -> HttpResponse {
         Err(ApiError::Unavailable(_)) => "PostgreSQL is not available".to_owned(),
         Err(error) => error.to_string(),
     };
-    HttpResponse::ServiceUnavailable().json(HealthResponse { status: fault })
+    HttpResponse::ServiceUnavailable()
+        .insert_header((header::RETRY_AFTER, "2"))
+        .json(HealthResponse { status: fault })
 }

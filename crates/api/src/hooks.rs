@@ -94,13 +94,15 @@ pub async fn redeliver(
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::WebhooksWrite)?;
     let (hook_id, request_id) = ids.into_inner();
-    let key = Key::read(&request, &caller, b"")?;
+    let (hook_id, request_id) = (path_id::endpoint(&hook_id), path_id::delivery(&request_id));
+    let path = format!("/hooks/{hook_id}/requests/{request_id}/redeliver");
+    let key = Key::read(&request, &caller, path, b"")?;
     let preferred = prefer::wait(&request);
     let wait = preferred.unwrap_or(Duration::from_secs(prefer::MAX_WAIT_SECONDS));
     let deadline = Instant::now() + wait;
     let order = ReplayOrder {
-        delivery_id: path_id::delivery(&request_id),
-        endpoint_id: Some(path_id::endpoint(&hook_id)),
+        delivery_id: request_id,
+        endpoint_id: Some(hook_id),
         urgency: Urgency::Express,
     };
     let place = state.attempt_waiters.take_place(caller.tenant_id)?;
@@ -111,7 +113,7 @@ pub async fn redeliver(
     if let Some(attempt) =
         wait_for_attempt(&state, &place, caller.tenant_id, attempt_id, deadline).await?
     {
-        answer.response_status = attempt.response.as_ref().map(|response| response.status);
+        answer.response_status = attempt.answered_status();
         answer.response_duration_ms = attempt.duration_ms();
     }
     let mut response = HttpResponse::Ok();

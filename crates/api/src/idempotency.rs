@@ -14,10 +14,6 @@ use crate::error::ApiError;
 
 const HEADER: &str = "Idempotency-Key";
 const MAX_BYTES: usize = 255;
-/// Bytes of the path that a key is kept under. A path with ids that anybody has is far shorter, so what differs only
-/// beyond this ends in a 404 and keeps nothing; longer ones would not fit into the key's index.
-const MAX_PATH_BYTES: usize = 512;
-
 /// The key of a request, with what it stands for.
 pub struct Key {
     caller: Caller,
@@ -28,7 +24,8 @@ pub struct Key {
 }
 
 impl Key {
-    /// Reads the header, if there is one.
+    /// Reads the header, if there is one. `path` is the request's with its ids as they are written by us: a path has
+    /// many spellings.
     ///
     /// # Errors
     ///
@@ -36,6 +33,7 @@ impl Key {
     pub fn read(
         request: &HttpRequest,
         caller: &Caller,
+        path: String,
         body: &[u8],
     ) -> Result<Option<Self>, ApiError> {
         let mut values = request.headers().get_all(HEADER);
@@ -52,7 +50,7 @@ impl Key {
             caller: caller.clone(),
             key: key.to_owned(),
             method: request.method().to_string(),
-            path: request.path().chars().take(MAX_PATH_BYTES).collect(),
+            path,
             fingerprint: Sha256::digest(body).into(),
         }))
     }

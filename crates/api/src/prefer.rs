@@ -14,14 +14,19 @@ pub fn wait(request: &HttpRequest) -> Option<Duration> {
         .headers()
         .get_all("prefer")
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split([',', ';']))
+        .flat_map(|value| value.split(','))
+        // What follows a semicolon are parameters of the preference, and `wait` has none.
+        .filter_map(|preference| preference.split(';').next())
         .find_map(|preference| {
             let (name, value) = preference.split_once('=')?;
             if !name.trim().eq_ignore_ascii_case("wait") {
                 return None;
             }
-            let seconds: u64 = value.trim().trim_matches('"').parse().ok()?;
-            Some(Duration::from_secs(seconds.min(MAX_WAIT_SECONDS)))
+            let digits = value.trim().trim_matches('"');
+            let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            // More digits than fit are more seconds than are waited.
+            let seconds = digits.parse().unwrap_or(MAX_WAIT_SECONDS);
+            is_number.then(|| Duration::from_secs(seconds.min(MAX_WAIT_SECONDS)))
         })
 }
 
@@ -48,6 +53,11 @@ mod tests {
             read("wait=99999"),
             Some(Duration::from_secs(MAX_WAIT_SECONDS))
         );
+        assert_eq!(
+            read("wait=99999999999999999999999"),
+            Some(Duration::from_secs(MAX_WAIT_SECONDS))
+        );
+        assert_eq!(read("foo;wait=2, wait=3"), Some(Duration::from_secs(3)));
         assert_eq!(read("wait=-1"), None);
         assert_eq!(read("wait"), None);
     }

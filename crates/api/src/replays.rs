@@ -126,10 +126,12 @@ pub async fn replay(
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::WebhooksWrite)?;
-    let key = Key::read(&request, &caller, b"")?;
+    let delivery_id = path_id::delivery(&id);
+    let path = format!("/v1/webhooks/deliveries/{delivery_id}/replay");
+    let key = Key::read(&request, &caller, path, b"")?;
     let wait = prefer::wait(&request);
     let order = ReplayOrder {
-        delivery_id: path_id::delivery(&id),
+        delivery_id,
         endpoint_id: None,
         urgency: if wait.is_some() {
             Urgency::Express

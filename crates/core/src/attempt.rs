@@ -55,6 +55,20 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// The receiver's answer, if it was a whole one: an answer that broke off or came too late is none, whatever its
+    /// status line said.
+    #[must_use]
+    pub fn answered_status(&self) -> Option<u16> {
+        let is_whole = match self.error.as_ref().map(|error| error.kind) {
+            None | Some(ErrorKind::HttpStatus) => true,
+            Some(ErrorKind::Failure(_)) => false,
+        };
+        self.response
+            .as_ref()
+            .filter(|_| is_whole)
+            .map(|response| response.status)
+    }
+
     /// The duration in whole milliseconds.
     #[must_use]
     pub fn duration_ms(&self) -> Option<u64> {

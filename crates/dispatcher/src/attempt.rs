@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
-use reprise_core::attempt::{Attempt, AttemptError};
+use reprise_core::attempt::{Attempt, AttemptError, RecordedResponse};
 use reprise_core::attempt_outcome::{AttemptOutcome, FailureKind};
 use reprise_core::retry::Jitter;
 use reprise_core::retry_after::parse_retry_after;
@@ -181,11 +181,15 @@ fn finish(claim: &Claim, target: &Target, sent: Sent) -> FinishedAttempt {
     }
 }
 
-/// An answer counts only when it is complete: a receiver that breaks off may not have taken the payload.
+/// A success counts only when it is complete: a receiver that breaks off may not have taken the payload. What else it
+/// said (gone, later) it has said with its status and headers.
 fn judge(exchange: &Exchange) -> AttemptOutcome {
+    let is_success = |response: &RecordedResponse| (200..300).contains(&response.status);
     match (&exchange.failure, &exchange.response) {
-        (Some(failure), _) => AttemptOutcome::Failed(failure.kind),
-        (None, Some(response)) => AttemptOutcome::Answered {
+        (Some(failure), response) if response.as_ref().is_none_or(is_success) => {
+            AttemptOutcome::Failed(failure.kind)
+        }
+        (_, Some(response)) => AttemptOutcome::Answered {
             status: response.status,
             retry_after: exchange
                 .retry_after
@@ -193,18 +197,18 @@ fn judge(exchange: &Exchange) -> AttemptOutcome {
                 .and_then(|value| parse_retry_after(value.as_bytes(), OffsetDateTime::now_utc())),
         },
         // Neither comes out of `Outbound::send`; saying that the connection was lost is true enough.
-        (None, None) => AttemptOutcome::Failed(FailureKind::ConnectionLost),
+        (_, None) => AttemptOutcome::Failed(FailureKind::ConnectionLost),
     }
 }
 
 fn error_of(outcome: &AttemptOutcome, failure: Option<Failure>) -> Option<AttemptError> {
     let kind = outcome.error_kind()?;
     Some(match (failure, outcome) {
-        (Some(failure), _) => failure.into(),
-        (None, AttemptOutcome::Answered { status, .. }) => AttemptError {
+        (_, AttemptOutcome::Answered { status, .. }) => AttemptError {
             kind,
             message: format!("The receiver answered {status}"),
         },
+        (Some(failure), AttemptOutcome::Failed(_)) => failure.into(),
         (None, AttemptOutcome::Failed(kind)) => Failure::of(*kind).into(),
     })
 }

@@ -1,8 +1,9 @@
 //! `POST /v1/auth/token`: OAuth2's password grant (RFC 6749 section 4.3).
 
-use actix_web::http::header;
+use actix_web::body::BoxBody;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use reprise_core::scope::Scopes;
 use reprise_core::store::users::{self, User};
 use serde::Serialize;
@@ -60,9 +61,19 @@ pub async fn create_token(
     state: Data<AppState>,
     request: HttpRequest,
     payload: Payload,
+) -> HttpResponse {
+    log_in(&state, &request, payload)
+        .await
+        .unwrap_or_else(|error| refuse(&error))
+}
+
+async fn log_in(
+    state: &AppState,
+    request: &HttpRequest,
+    payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let form = body::read(payload, body::MAX_BODY_BYTES).await?;
-    let login = match read_form(&request, &form) {
+    let form = body::read(request, payload, body::MAX_BODY_BYTES).await?;
+    let login = match read_form(request, &form) {
         Ok(login) => login,
         Err(faults) => return Ok(refuse_form(&faults)),
     };
@@ -181,6 +192,31 @@ impl Form {
         }
         None
     }
+}
+
+/// Any other error, with RFC 6749's words besides.
+fn refuse(error: &ApiError) -> HttpResponse {
+    let is_ours = error.status_code().is_server_error();
+    let word = if is_ours {
+        "temporarily_unavailable"
+    } else {
+        "invalid_request"
+    };
+    let mut answer = error.answer();
+    answer
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer.map_body(|_, _| {
+        BoxBody::new(
+            json!({
+                "detail": error.to_string(),
+                "code": error.code(),
+                "error": word,
+                "error_description": error.to_string(),
+            })
+            .to_string(),
+        )
+    })
 }
 
 /// 422 as FastAPI writes it, with RFC 6749's words besides.

@@ -225,10 +225,7 @@ async fn change_deliveries(
                 .map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX))
         }))
         .bind::<Array<Nullable<Integer>>, _>(column(held, |one| {
-            one.attempt
-                .response
-                .as_ref()
-                .map(|response| i32::from(response.status))
+            one.attempt.answered_status().map(i32::from)
         }))
         .bind::<Array<Nullable<Text>>, _>(column(held, FinishedAttempt::error_message))
         .execute(conn)
