@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use crate::auth::api_key::NewKey;
 use crate::auth::password::{self, MAX_PASSWORD_BYTES};
-use crate::cli::{ApiKeyCommand, NewUserArgs, PasswordArgs, TenantCommand, UserCommand};
+use crate::cli::{ApiKeyCommand, TenantCommand, UserArgs, UserCommand};
+use crate::config::password_from_environment;
 
 /// Shortest password, in characters: NIST SP 800-63B section 5.1.1.
 const MIN_PASSWORD_CHARS: usize = 8;
@@ -30,7 +31,7 @@ pub async fn run_tenant(
     let TenantCommand::Create { name, user } = command;
     check_name("--name", &name)?;
     check_name("--username", &user.username)?;
-    let password_hash = read_password_hash(&user.password)?;
+    let password_hash = read_password_hash()?;
     let mut conn = connect(database_url).await?;
     let tenant_id = TenantId::new();
     let (user_id, api_key) = conn
@@ -61,7 +62,7 @@ pub async fn run_user(database_url: &SecretText, command: UserCommand) -> anyhow
     match command {
         UserCommand::Create { tenant_id, user } => {
             check_name("--username", &user.username)?;
-            let password_hash = read_password_hash(&user.password)?;
+            let password_hash = read_password_hash()?;
             let mut conn = connect(database_url).await?;
             let tenant_id = TenantId::from_uuid(tenant_id);
             let user_id = users::insert(
@@ -75,8 +76,8 @@ pub async fn run_user(database_url: &SecretText, command: UserCommand) -> anyhow
             .map_err(|error| explain_taken(error, &user.username))?;
             Ok(json!({"tenant_id": tenant_id.as_uuid(), "user_id": user_id.0}))
         }
-        UserCommand::SetPassword(NewUserArgs { username, password }) => {
-            let password_hash = read_password_hash(&password)?;
+        UserCommand::SetPassword(UserArgs { username }) => {
+            let password_hash = read_password_hash()?;
             let mut conn = connect(database_url).await?;
             if !users::set_password(&mut conn, &username, &password_hash).await? {
                 bail!("there is no user '{username}'");
@@ -159,9 +160,9 @@ fn explain_taken(error: StoreError, username: &str) -> anyhow::Error {
     }
 }
 
-fn read_password_hash(args: &PasswordArgs) -> anyhow::Result<String> {
-    let password = match &args.password {
-        Some(password) => password.clone(),
+fn read_password_hash() -> anyhow::Result<String> {
+    let password = match password_from_environment() {
+        Some(password) => password,
         None => ask_for_password()?,
     };
     if password.chars().count() < MIN_PASSWORD_CHARS || password.len() > MAX_PASSWORD_BYTES {

@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::config::{DatabaseArgs, ServeArgs};
 
@@ -29,28 +29,18 @@ pub struct LogArgs {
     #[arg(
         long,
         env = "REPRISE_LOG",
-        default_value = "info,actix_server=warn",
+        default_value = "info,actix_server=warn,actix_http=off",
         global = true
     )]
     pub log: String,
-    /// How lines look.
+    /// How lines look: `text` or `json`.
     #[arg(
         long,
         env = "REPRISE_LOG_FORMAT",
-        value_enum,
         default_value = "text",
         global = true
     )]
-    pub log_format: LogFormat,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
+    pub log_format: String,
 }
 
 /// What to do.
@@ -77,54 +67,44 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum TenantCommand {
     /// Make a tenant with its first user and an API key, both with all scopes; prints only JSON.
+    ///
+    /// The user's password comes from the variable `REPRISE_PASSWORD`, or is asked for.
     Create {
         /// The tenant's name.
         #[arg(long)]
         name: String,
         /// Its first user.
         #[command(flatten)]
-        user: NewUserArgs,
+        user: UserArgs,
     },
 }
 
-/// A user to be made.
+/// A user to be named. The password comes from `REPRISE_PASSWORD`, or is asked for.
 #[derive(Args, Debug)]
-pub struct NewUserArgs {
+pub struct UserArgs {
     /// The user's name, unique over all tenants.
     #[arg(long)]
     pub username: String,
-    /// The user's password.
-    #[command(flatten)]
-    pub password: PasswordArgs,
-}
-
-/// A password, from the environment or asked for.
-#[derive(Args, Debug)]
-pub struct PasswordArgs {
-    /// The password; asked for when it is not set. Only by variable, so that it stands in no process list.
-    #[arg(
-        long = "password-from-environment-only",
-        env = "REPRISE_PASSWORD",
-        hide = true,
-        hide_env_values = true
-    )]
-    pub password: Option<String>,
 }
 
 /// What to do with users.
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
     /// Make another user of a tenant, with all scopes; prints only JSON.
+    ///
+    /// The password comes from the variable `REPRISE_PASSWORD`, or is asked for.
     Create {
         /// The tenant's id.
         #[arg(long)]
         tenant_id: uuid::Uuid,
         /// The user.
         #[command(flatten)]
-        user: NewUserArgs,
+        user: UserArgs,
     },
     /// Set a user's password, which ends all of the user's tokens.
-    SetPassword(NewUserArgs),
+    ///
+    /// The password comes from the variable `REPRISE_PASSWORD`, or is asked for.
+    SetPassword(UserArgs),
 }
 
 /// What to do with API keys.

@@ -20,13 +20,12 @@ pub struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    /// The URL.
+    /// The URL, if that and what was read before is right.
     ///
     /// # Errors
     ///
     /// [`Problems`] when it is missing or malformed.
-    pub fn read(&self) -> Result<SecretText, Problems> {
-        let mut problems = Problems::default();
+    pub fn read(&self, mut problems: Problems) -> Result<SecretText, Problems> {
         let url = self.read_into(&mut problems);
         problems.finish()?;
         url.ok_or_else(Problems::default)
@@ -88,13 +87,16 @@ pub struct ServeConfig {
 }
 
 impl ServeArgs {
-    /// Reads all settings.
+    /// Reads all settings, after `problems` were found in others.
     ///
     /// # Errors
     ///
     /// [`Problems`] with every mistake there is.
-    pub fn read(&self, database: &DatabaseArgs) -> Result<ServeConfig, Problems> {
-        let mut problems = Problems::default();
+    pub fn read(
+        &self,
+        database: &DatabaseArgs,
+        mut problems: Problems,
+    ) -> Result<ServeConfig, Problems> {
         let database_url = database.read_into(&mut problems);
         let keys = read_key_ring(
             &mut problems,
@@ -134,4 +136,10 @@ impl ServeArgs {
         })();
         config.ok_or_else(Problems::default)
     }
+}
+
+/// `REPRISE_PASSWORD`. Not a flag, so that no password stands in a process list.
+#[expect(clippy::disallowed_methods, reason = "this is config.rs")]
+pub fn password_from_environment() -> Option<String> {
+    std::env::var("REPRISE_PASSWORD").ok()
 }

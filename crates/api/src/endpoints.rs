@@ -1,6 +1,7 @@
 //! `/v1/webhooks/endpoints`.
 
 mod body;
+mod signature;
 mod view;
 
 use std::time::Duration;

@@ -15,6 +15,7 @@ mod health;
 mod hooks;
 mod idempotency;
 mod instrumentation;
+mod logging;
 mod metrics;
 mod openapi;
 mod pagination;
@@ -32,9 +33,11 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
+use reprise_core::secret::SecretText;
+use reprise_core::settings::Problems;
 
-use crate::cli::{Cli, Command, LogArgs, LogFormat};
+use crate::cli::{ApiKeyCommand, Cli, Command, TenantCommand, UserCommand};
+use crate::config::ServeConfig;
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -48,52 +51,67 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    start_logging(&cli.log)?;
+    let mut problems = Problems::default();
+    let logging = logging::read(&cli.log, &mut problems);
+    let task = Task::read(cli, problems)?;
+    if let Some(logging) = logging {
+        logging.start();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let database = &cli.database;
-    match cli.command {
-        None => runtime.block_on(server::serve(cli.serve.read(database)?)),
-        Some(Command::Serve(serve)) => runtime.block_on(server::serve(serve.read(database)?)),
-        Some(Command::Migrate) => {
-            let url = database.read()?;
-            Ok(runtime.block_on(reprise_core::store::migrate(url.expose()))?)
+    runtime.block_on(task.run())
+}
+
+/// What is to be done, with settings that are right.
+enum Task {
+    Serve(Box<ServeConfig>),
+    Migrate(SecretText),
+    Tenant(SecretText, TenantCommand),
+    User(SecretText, UserCommand),
+    ApiKey(SecretText, ApiKeyCommand),
+    Openapi,
+}
+
+impl Task {
+    fn read(cli: Cli, problems: Problems) -> Result<Self, Problems> {
+        let database = &cli.database;
+        Ok(match cli.command {
+            None => Self::Serve(Box::new(cli.serve.read(database, problems)?)),
+            Some(Command::Serve(serve)) => Self::Serve(Box::new(serve.read(database, problems)?)),
+            Some(Command::Migrate) => Self::Migrate(database.read(problems)?),
+            Some(Command::Tenant(command)) => Self::Tenant(database.read(problems)?, command),
+            Some(Command::User(command)) => Self::User(database.read(problems)?, command),
+            Some(Command::ApiKey(command)) => Self::ApiKey(database.read(problems)?, command),
+            Some(Command::Openapi) => {
+                problems.finish()?;
+                Self::Openapi
+            }
+        })
+    }
+
+    async fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Serve(config) => server::serve(*config).await,
+            Self::Migrate(url) => Ok(reprise_core::store::migrate(url.expose()).await?),
+            Self::Tenant(url, command) => {
+                print(&accounts::run_tenant(&url, command).await?.to_string())
+            }
+            Self::User(url, command) => {
+                print(&accounts::run_user(&url, command).await?.to_string())
+            }
+            Self::ApiKey(url, command) => {
+                print(&accounts::run_api_key(&url, command).await?.to_string())
+            }
+            Self::Openapi => print(&serde_json::to_string_pretty(&openapi::document()?)?),
         }
-        Some(Command::Tenant(command)) => print(
-            &runtime
-                .block_on(accounts::run_tenant(&database.read()?, command))?
-                .to_string(),
-        ),
-        Some(Command::User(command)) => print(
-            &runtime
-                .block_on(accounts::run_user(&database.read()?, command))?
-                .to_string(),
-        ),
-        Some(Command::ApiKey(command)) => print(
-            &runtime
-                .block_on(accounts::run_api_key(&database.read()?, command))?
-                .to_string(),
-        ),
-        Some(Command::Openapi) => print(&serde_json::to_string_pretty(&openapi::document()?)?),
     }
 }
 
+/// Prints an answer. A reader that has closed the pipe has read enough.
 fn print(text: &str) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stdout(), "{text}")?)
-}
-
-/// Logs to the standard error, so that the standard output is for answers alone.
-fn start_logging(args: &LogArgs) -> anyhow::Result<()> {
-    let filter =
-        EnvFilter::try_new(&args.log).map_err(|error| anyhow::anyhow!("REPRISE_LOG: {error}"))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false);
-    match args.log_format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        printed => Ok(printed?),
     }
-    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use reprise_core::scope::Scope;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::security::{
@@ -77,7 +78,55 @@ pub fn document() -> Result<Value, serde_json::Error> {
             title_fields(name, schema);
         }
     }
+    if let Some(Value::Object(paths)) = document.get_mut("paths") {
+        for operation in paths
+            .values_mut()
+            .filter_map(Value::as_object_mut)
+            .flat_map(Map::values_mut)
+        {
+            complete_responses(operation);
+        }
+    }
     Ok(document)
+}
+
+/// Gives every response its description, which OpenAPI requires, and every operation the answers that any of its kind
+/// may give.
+fn complete_responses(operation: &mut Value) {
+    let needs_credentials = operation.get("security").is_none();
+    let has_body = operation.get("requestBody").is_some();
+    let Some(Value::Object(responses)) = operation.get_mut("responses") else {
+        return;
+    };
+    let mut common = Vec::new();
+    if needs_credentials {
+        common.extend(["401", "403", "503"]);
+    }
+    if has_body {
+        common.extend(["408", "413"]);
+    }
+    if needs_credentials && has_body {
+        common.push("415");
+    }
+    let error = json!({"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}});
+    for status in common {
+        responses
+            .entry(status)
+            .or_insert_with(|| json!({"content": error}));
+    }
+    for (status, response) in responses {
+        let Value::Object(response) = response else {
+            continue;
+        };
+        let is_described = response.get("description").is_some_and(|text| text != "");
+        if !is_described {
+            let status = StatusCode::from_bytes(status.as_bytes()).ok();
+            let reason = status
+                .and_then(|status| status.canonical_reason())
+                .unwrap_or("Response");
+            response.insert("description".to_owned(), Value::from(reason));
+        }
+    }
 }
 
 /// Gives a schema its name, and each of its fields a title, as FastAPI does; a field that may be null is an `anyOf`.
@@ -244,6 +293,26 @@ mod tests {
             "title": "HTTPValidationError",
         });
         assert_eq!(without_notes("HTTPValidationError"), faults);
+    }
+
+    #[test]
+    fn every_response_is_described_and_credentials_are_asked_for() {
+        let document = document().unwrap();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for (method, operation) in operations.as_object().unwrap() {
+                let responses = operation["responses"].as_object().unwrap();
+                assert!(
+                    responses.values().all(|one| one["description"] != ""),
+                    "{method} {path}"
+                );
+                assert!(
+                    responses.values().all(|one| one["description"].is_string()),
+                    "{method} {path}"
+                );
+                let is_open = operation.get("security").is_some();
+                assert_eq!(responses.contains_key("403"), !is_open, "{method} {path}");
+            }
+        }
     }
 
     #[test]

@@ -76,3 +76,38 @@ impl Attempt {
             .map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attempt_outcome::FailureKind;
+
+    #[test]
+    fn an_answer_that_broke_off_is_none() {
+        let attempt = |kind: Option<ErrorKind>| Attempt {
+            id: AttemptId::new(),
+            number: 1,
+            started_at: OffsetDateTime::UNIX_EPOCH,
+            duration: Some(Duration::from_millis(7)),
+            request_headers: Vec::new(),
+            response: Some(RecordedResponse {
+                status: 200,
+                headers: Vec::new(),
+                body: Vec::new(),
+                body_truncated: false,
+            }),
+            error: kind.map(|kind| AttemptError {
+                kind,
+                message: String::new(),
+            }),
+            remote_ip: None,
+        };
+        assert_eq!(attempt(None).answered_status(), Some(200));
+        assert_eq!(
+            attempt(Some(ErrorKind::HttpStatus)).answered_status(),
+            Some(200)
+        );
+        let broken = Some(ErrorKind::Failure(FailureKind::ConnectionLost));
+        assert_eq!(attempt(broken).answered_status(), None);
+    }
+}

@@ -120,9 +120,10 @@ fn granted_scopes(user: &User, asked: &str) -> Option<Scopes> {
 fn read_form(request: &HttpRequest, body: &[u8]) -> Result<Login, Faults> {
     let form = Form::parse(request, body);
     let faults = Faults::default();
+    // RFC 6749 section 3.2: a parameter without a value counts as omitted.
     if form
         .field("grant_type")
-        .is_some_and(|grant| grant != "password")
+        .is_some_and(|grant| !grant.is_empty() && grant != "password")
     {
         let loc = vec![name("body"), name("grant_type")];
         faults.note(

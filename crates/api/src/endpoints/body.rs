@@ -13,6 +13,7 @@ use reprise_core::store::endpoints::EndpointChange;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::signature::{SignatureChoice, check_secret};
 use crate::faults::{Faults, Field, Fields, name};
 
 /// Event patterns of an endpoint at most.
@@ -59,7 +60,7 @@ pub struct EndpointBody {
     /// How requests are signed.
     signature: Option<SignatureBody>,
     /// Delays in seconds, or `"exponential"`.
-    #[schema(value_type = Option<Object>)]
+    #[schema(schema_with = super::view::schedule_schema, required = false)]
     retry_schedule: Option<Value>,
 }
 
@@ -84,7 +85,7 @@ pub struct EndpointPatchBody {
     /// How requests are signed.
     signature: Option<SignatureBody>,
     /// Delays in seconds, or `"exponential"`; null: the default schedule.
-    #[schema(value_type = Option<Object>)]
+    #[schema(schema_with = super::view::schedule_schema, required = false)]
     retry_schedule: Option<Value>,
     /// Whether it receives anything.
     enabled: Option<bool>,
@@ -101,7 +102,7 @@ pub(super) struct EndpointPatch {
     max_retries: Option<Option<u32>>,
     headers: Option<CustomHeaders>,
     secret: Option<String>,
-    signature: Option<SignatureScheme>,
+    signature: Option<SignatureChoice>,
     /// Whether the body names a signature that can't be read, so that no secret can be judged by it.
     has_bad_signature: bool,
     schedule: Option<RetrySchedule>,
@@ -166,8 +167,8 @@ impl EndpointPatch {
         let signature = nullable(
             fields,
             "signature",
-            SignatureScheme::Standard,
-            read_signature,
+            SignatureChoice::standard(),
+            SignatureChoice::read,
         );
         let patch = Self {
             faults,
@@ -202,11 +203,10 @@ impl EndpointPatch {
 
     /// The settings of a new endpoint.
     pub(super) fn into_new(self) -> Result<EndpointSettings, Faults> {
-        let faults = self.faults;
-        let signature = self.signature.unwrap_or_default();
+        let faults = self.faults.clone();
+        let signature = self.resolve_signature(&SignatureScheme::Standard, &faults);
         let secret = match &self.secret {
-            Some(_) if self.has_bad_signature => None,
-            Some(text) => check_secret(&signature, text, &faults),
+            Some(text) => check_secret(signature.as_ref(), text, &faults),
             None => Some(SigningSecret::generate()),
         };
         let retry = make_policy(
@@ -215,7 +215,7 @@ impl EndpointPatch {
             &faults,
         );
         let custom_headers = self.headers.unwrap_or_default();
-        check_signature_header(&custom_headers, &signature, &faults);
+        check_signature_header(&custom_headers, signature.as_ref(), &faults);
         let settings = (|| {
             Some(EndpointSettings {
                 url: self.url?,
@@ -224,27 +224,32 @@ impl EndpointPatch {
                 timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
                 retry: retry?,
                 custom_headers,
-                signature,
+                signature: signature?,
                 secret: secret?,
             })
         })();
         faults.unless(settings)
     }
 
+    /// The signature beside what the endpoint has; none where the body's is at fault.
+    fn resolve_signature(&self, old: &SignatureScheme, faults: &Faults) -> Option<SignatureScheme> {
+        match &self.signature {
+            Some(choice) => choice.resolve(old, faults),
+            None if self.has_bad_signature => None,
+            None => Some(old.clone()),
+        }
+    }
+
     /// What an endpoint becomes.
     pub(super) fn apply(self, endpoint: &Endpoint) -> Result<EndpointChange, Faults> {
-        let faults = self.faults;
+        let faults = self.faults.clone();
         let old = &endpoint.settings;
-        let signature = self.signature.unwrap_or_else(|| old.signature.clone());
+        let signature = self.resolve_signature(&old.signature, &faults);
         let secret_text = self
             .secret
             .as_deref()
             .unwrap_or_else(|| old.secret.expose());
-        let secret = if self.has_bad_signature {
-            None
-        } else {
-            check_secret(&signature, secret_text, &faults)
-        };
+        let secret = check_secret(signature.as_ref(), secret_text, &faults);
         let retry = make_policy(
             self.schedule
                 .unwrap_or_else(|| old.retry.schedule().clone()),
@@ -253,7 +258,7 @@ impl EndpointPatch {
             &faults,
         );
         let custom_headers = self.headers.unwrap_or_else(|| old.custom_headers.clone());
-        check_signature_header(&custom_headers, &signature, &faults);
+        check_signature_header(&custom_headers, signature.as_ref(), &faults);
         let status = match self.enabled {
             None => endpoint.status.clone(),
             Some(true) => EndpointStatus::Enabled,
@@ -274,7 +279,7 @@ impl EndpointPatch {
                 timeout: self.timeout.unwrap_or(old.timeout),
                 retry: retry?,
                 custom_headers,
-                signature,
+                signature: signature?,
                 secret: secret?,
             };
             Some(EndpointChange { settings, status })
@@ -298,29 +303,6 @@ fn read_headers(field: Field) -> Option<CustomHeaders> {
         pairs
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str())),
-    ))
-}
-
-fn read_signature(field: Field) -> Option<SignatureScheme> {
-    let here = field.clone();
-    let mut fields = field.object()?;
-    let scheme = fields.optional("scheme", Field::text);
-    let header = fields.optional("header", Field::text);
-    let prefix = fields.optional("prefix", Field::text);
-    fields.optional("algorithm", |field| {
-        let here = field.clone();
-        match field.text()?.as_str() {
-            "hmac-sha256" => Some(()),
-            "ed25519" => here.value_error("ed25519 signatures are not supported yet"),
-            _ => here.value_error("the algorithm must be 'hmac-sha256'"),
-        }
-    });
-    fields.finish();
-    let scheme = scheme.as_deref().unwrap_or("standard");
-    here.check(SignatureScheme::parse(
-        scheme,
-        header.as_deref(),
-        prefix.as_deref(),
     ))
 }
 
@@ -352,15 +334,6 @@ fn refuse_unsupported(fields: &mut Fields) {
     }
 }
 
-fn check_secret(signature: &SignatureScheme, text: &str, faults: &Faults) -> Option<SigningSecret> {
-    SigningSecret::parse_for(signature, text)
-        .map_err(|error| {
-            let loc = vec![name("body"), name("secret")];
-            faults.note(loc, "value_error", format!("Value error, {error}"));
-        })
-        .ok()
-}
-
 fn make_policy(
     schedule: RetrySchedule,
     max_retries: Option<u32>,
@@ -374,9 +347,13 @@ fn make_policy(
         .ok()
 }
 
-fn check_signature_header(headers: &CustomHeaders, signature: &SignatureScheme, faults: &Faults) {
+fn check_signature_header(
+    headers: &CustomHeaders,
+    signature: Option<&SignatureScheme>,
+    faults: &Faults,
+) {
     if signature
-        .header()
+        .and_then(SignatureScheme::header)
         .is_some_and(|header| headers.contains(header))
     {
         let loc = vec![name("body"), name("headers")];

@@ -8,6 +8,7 @@ use reprise_core::retry::RetrySchedule;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 
 use crate::timestamp::Timestamp;
 
@@ -24,6 +25,21 @@ pub struct SignatureResponse {
     algorithm: &'static str,
 }
 
+/// The schema of a retry schedule.
+pub(super) fn schedule_schema() -> Schema {
+    let seconds = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(0))
+        .maximum(Some(604_800));
+    let word = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(["exponential"]));
+    OneOfBuilder::new()
+        .item(ArrayBuilder::new().items(seconds).max_items(Some(50)))
+        .item(word)
+        .into()
+}
+
 /// An endpoint.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EndpointResponse {
@@ -35,7 +51,7 @@ pub struct EndpointResponse {
     timeout_seconds: u64,
     max_retries: u32,
     /// Delays in seconds, or `"exponential"`.
-    #[schema(value_type = Object)]
+    #[schema(schema_with = schedule_schema)]
     retry_schedule: Value,
     headers: BTreeMap<String, String>,
     signature: SignatureResponse,

@@ -242,7 +242,16 @@ mod tests {
         assert_eq!(read("5.5").1.unwrap(), "int_from_float");
         assert_eq!(read("0").1.unwrap(), "greater_than_equal");
         assert_eq!(read("61").1.unwrap(), "less_than_equal");
-        assert_eq!(read("1e300").1.unwrap(), "int_from_float");
+        assert_eq!(read("1e300").1.unwrap(), "less_than_equal");
+        assert_eq!(
+            read("99999999999999999999999").1.unwrap(),
+            "less_than_equal"
+        );
+        assert_eq!(
+            read("\"-99999999999999999999999\"").1.unwrap(),
+            "greater_than_equal"
+        );
+        assert_eq!(read("\"5.0\""), (Some(5), None));
         assert_eq!(read("true").1.unwrap(), "int_type");
         assert_eq!(read("\"x\"").1.unwrap(), "int_parsing");
     }

@@ -85,9 +85,9 @@ impl Field {
     /// A whole number. Like Pydantic, takes `5.0` and `"5"` for 5.
     pub fn integer(self, range: RangeInclusive<i64>) -> Option<i64> {
         let number = match &self.value {
-            Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
-            Value::String(text) => match text.trim().parse::<i64>() {
-                Ok(number) => Some(number),
+            Value::Number(number) => Whole::of(number),
+            Value::String(text) => match text.trim().parse::<serde_json::Number>() {
+                Ok(number) => Whole::of(&number),
                 Err(_) => {
                     return self.fault(
                         "int_parsing",
@@ -99,21 +99,27 @@ impl Field {
                 return self.fault("int_type", "Input should be a valid integer");
             }
         };
+        let (min, max) = (*range.start(), *range.end());
         match number {
-            None => self.fault(
+            Whole::Not => self.fault(
                 "int_from_float",
                 "Input should be a valid integer, got a number with a fractional part",
             ),
-            Some(number) if number < *range.start() => self.fault(
+            Whole::Exact(number) if range.contains(&number) => Some(number),
+            Whole::Exact(number) if number > max => self.too_large(max),
+            Whole::TooLarge => self.too_large(max),
+            Whole::Exact(_) | Whole::TooSmall => self.fault(
                 "greater_than_equal",
-                format!("Input should be greater than or equal to {}", range.start()),
+                format!("Input should be greater than or equal to {min}"),
             ),
-            Some(number) if number > *range.end() => self.fault(
-                "less_than_equal",
-                format!("Input should be less than or equal to {}", range.end()),
-            ),
-            Some(number) => Some(number),
         }
+    }
+
+    fn too_large<T>(&self, max: i64) -> Option<T> {
+        self.fault(
+            "less_than_equal",
+            format!("Input should be less than or equal to {max}"),
+        )
     }
 
     /// A truth value. Like Pydantic, takes 0, 1 and some words for one.
@@ -213,13 +219,28 @@ impl Field {
     }
 }
 
-/// The number, if it is whole and exact.
-fn whole(number: f64) -> Option<i64> {
-    /// Beyond 2^53 not every whole number has a float.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    if number.fract() == 0.0 && number.abs() <= EXACT {
-        format!("{number:.0}").parse().ok()
-    } else {
-        None
+/// A number as a whole one.
+enum Whole {
+    Exact(i64),
+    TooLarge,
+    TooSmall,
+    Not,
+}
+
+impl Whole {
+    fn of(number: &serde_json::Number) -> Self {
+        /// Beyond 2^53 not every whole number has a float.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        if let Some(number) = number.as_i64() {
+            return Self::Exact(number);
+        }
+        match number.as_f64() {
+            Some(float) if float > EXACT => Self::TooLarge,
+            Some(float) if float < -EXACT => Self::TooSmall,
+            Some(float) if float.fract() == 0.0 => {
+                format!("{float:.0}").parse().map_or(Self::Not, Self::Exact)
+            }
+            Some(_) | None => Self::Not,
+        }
     }
 }

@@ -39,11 +39,18 @@ impl Query {
 }
 
 impl Field {
-    /// An instant in RFC 3339. A space where an unescaped `+` was meant is taken for it.
+    /// An instant in RFC 3339; a date stands for its beginning, and what names no offset is in UTC. A space where an
+    /// unescaped `+` was meant is taken for it.
     pub fn instant(self) -> Option<OffsetDateTime> {
         let field = self.clone();
         let text = self.text()?.replace(' ', "+");
-        match OffsetDateTime::parse(&text, &Rfc3339) {
+        let parsed = OffsetDateTime::parse(&text, &Rfc3339).or_else(|error| {
+            [format!("{text}Z"), format!("{text}T00:00:00Z")]
+                .iter()
+                .find_map(|text| OffsetDateTime::parse(text, &Rfc3339).ok())
+                .ok_or(error)
+        });
+        match parsed {
             // PostgreSQL's timestamps and RFC 3339's years differ in range; nothing was delivered before 1970.
             Ok(instant)
                 if instant

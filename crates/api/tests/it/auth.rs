@@ -106,6 +106,32 @@ async fn faults_of_the_login_form_are_told_all_at_once() {
 }
 
 #[tokio::test]
+async fn parameters_of_the_login_form_without_a_value_count_as_omitted() {
+    let stage = Stage::start().await;
+    let (username, password) = (&*stage.tenant.username, &*stage.tenant.password);
+    let form = [
+        ("username", username),
+        ("password", password),
+        ("grant_type", ""),
+        ("scope", ""),
+    ];
+    let _ = log_in(&stage, &form).await.expect_status(200);
+}
+
+#[tokio::test]
+async fn every_error_of_the_token_route_speaks_oauth() {
+    let stage = Stage::start().await;
+    let long = "x".repeat(2 * 1024 * 1024);
+    let answer = log_in(&stage, &[("username", &long), ("password", "x")])
+        .await
+        .expect_status(413);
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(answer.json()["code"], "body_too_large");
+    assert_eq!(answer.json()["error"], "invalid_request");
+    assert_eq!(answer.json()["error_description"], answer.json()["detail"]);
+}
+
+#[tokio::test]
 async fn scopes_are_granted_as_asked_for_and_never_more_than_the_user_has() {
     let stage = Stage::start().await;
     let ask = async |scope: &str| {

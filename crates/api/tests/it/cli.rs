@@ -95,6 +95,8 @@ fn all_bad_variables_of_serve_are_named_at_once_and_no_secret_is_shown() {
         ("REPRISE_ALLOW_NETWORKS", "10.0.0.0/99"),
         ("REPRISE_ALLOW_HTTP", "maybe"),
         ("REPRISE_DATABASE_CONNECTIONS", "-1"),
+        ("REPRISE_LOG", "reprise_api=loud"),
+        ("REPRISE_LOG_FORMAT", "xml"),
     ];
     for arguments in [["serve"].as_slice(), &[]] {
         let refused = run(arguments, &environment);

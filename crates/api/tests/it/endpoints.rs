@@ -387,6 +387,21 @@ async fn faults_of_a_change_are_told_all_at_once_and_nothing_changes() {
 }
 
 #[tokio::test]
+async fn signature_keeps_what_a_change_leaves_out_as_long_as_the_scheme_stays() {
+    let stage = Stage::start().await;
+    let signature = json!({"scheme": "body", "header": "X-Hub-Signature-256", "prefix": "sha256="});
+    let id = stage.endpoint(json!({"signature": signature})).await;
+    let change = json!({"signature": {"prefix": "p="}});
+    let changed = stage.change_endpoint(&id, change).await;
+    assert_eq!(changed["signature"]["header"], "X-Hub-Signature-256");
+    assert_eq!(changed["signature"]["prefix"], "p=");
+    let change = json!({"signature": {"scheme": "timestamped"}});
+    let changed = stage.change_endpoint(&id, change).await;
+    assert_eq!(changed["signature"]["header"], "X-Signature");
+    assert_eq!(changed["signature"]["prefix"], Value::Null);
+}
+
+#[tokio::test]
 async fn endpoint_is_disabled_and_enabled_with_its_reason() {
     let stage = Stage::start().await;
     let id = stage.endpoint(json!({})).await;

@@ -323,6 +323,14 @@ async fn double_click_makes_one_replay() {
         fresh.body, answers[0],
         "without the key it is another replay"
     );
+    let spelt = [id.to_uppercase(), id.replace('-', "%2d")];
+    for other in spelt {
+        let same = keyed
+            .post_empty(&replay_path(&other))
+            .await
+            .expect_status(200);
+        assert_eq!(same.body, answers[0], "{other} is the same delivery");
+    }
     let malformed = stage
         .client
         .header("Idempotency-Key", "a b")

@@ -89,6 +89,16 @@ async fn endless_body_is_read_to_the_bound_and_counts_as_an_answer() {
 }
 
 #[tokio::test]
+async fn gone_counts_although_its_body_never_ends() {
+    let receiver = Receiver::start().await;
+    receiver.answer(Answer::drip(Duration::from_millis(50)).with_status(410));
+    let (delivery, attempt) = attempt_with(&[], &receiver.url("/")).await;
+    assert_eq!(delivery.status, DeliveryStatus::Failed);
+    assert_eq!(delivery.final_http_status, Some(410));
+    assert_eq!(error_kind(&attempt), Some("http_status"));
+}
+
+#[tokio::test]
 async fn connection_that_is_reset_is_lost() {
     let receiver = Receiver::start().await;
     receiver.answer(Answer::reset());

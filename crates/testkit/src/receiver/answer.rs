@@ -58,6 +58,12 @@ impl Answer {
         Self::ending(200, Ending::EndlessBody)
     }
 
+    /// The same with another status.
+    #[must_use]
+    pub fn with_status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
     /// Resets the TCP connection after reading the request.
     #[must_use]
     pub fn reset() -> Self {
