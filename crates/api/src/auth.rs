@@ -15,6 +15,7 @@ use actix_web::{FromRequest, HttpRequest, dev};
 use reprise_core::ids::{TenantId, UserId};
 use reprise_core::scope::{Scope, Scopes};
 use reprise_core::store::{api_keys, users};
+use tracing::debug;
 
 use crate::error::ApiError;
 use crate::state::AppState;
@@ -136,9 +137,12 @@ async fn by_api_key(state: &AppState, text: &str) -> Result<Caller, ApiError> {
         return Err(ApiError::NotAuthenticated);
     };
     if key.is_use_unnoted {
-        state
+        let noted = state
             .with_connection(async |conn| api_keys::touch(conn, key.tenant_id, key.id).await)
-            .await?;
+            .await;
+        if let Err(error) = noted {
+            debug!(%error, "Could not note the use of an API key");
+        }
     }
     Ok(Caller {
         tenant_id: key.tenant_id,

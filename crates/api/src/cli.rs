@@ -5,7 +5,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{DatabaseArgs, ServeArgs};
 
 /// The HTTP API of Reprise: webhook delivery and redelivery on PostgreSQL.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "reprise-api", version, args_conflicts_with_subcommands = false)]
 pub struct Cli {
     /// Where the database is.
@@ -44,7 +44,7 @@ pub struct LogArgs {
 }
 
 /// What to do.
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub enum Command {
     /// Serve HTTP until SIGTERM (the default).
     Serve(ServeArgs),

@@ -12,7 +12,7 @@ use reprise_core::settings::{
 };
 
 /// Where the database is; every command but `openapi` needs it.
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub struct DatabaseArgs {
     /// PostgreSQL, as `postgres://user:password@host:5432/database`; several hosts may be given for a failover.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
@@ -41,7 +41,7 @@ impl DatabaseArgs {
 }
 
 /// Flags of `serve`. They are texts here, so that every mistake can be reported at once.
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub struct ServeArgs {
     /// Address and port to serve HTTP on; port 0 picks a free one.
     #[arg(long, env = "REPRISE_LISTEN", default_value = "127.0.0.1:8080")]

@@ -103,7 +103,12 @@ pub async fn redeliver(
     let order = ReplayOrder {
         delivery_id: request_id,
         endpoint_id: Some(hook_id),
-        urgency: Urgency::Express,
+        // Who does not wait is in no hurry.
+        urgency: if wait.is_zero() {
+            Urgency::Normal
+        } else {
+            Urgency::Express
+        },
     };
     let place = state.attempt_waiters.take_place(caller.tenant_id)?;
     let replay = replays::make(&state, &caller, key.as_ref(), order, show).await?;

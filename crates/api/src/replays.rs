@@ -129,7 +129,8 @@ pub async fn replay(
     let delivery_id = path_id::delivery(&id);
     let path = format!("/v1/webhooks/deliveries/{delivery_id}/replay");
     let key = Key::read(&request, &caller, path, b"")?;
-    let wait = prefer::wait(&request);
+    // Who does not wait is in no hurry.
+    let wait = prefer::wait(&request).filter(|wait| !wait.is_zero());
     let order = ReplayOrder {
         delivery_id,
         endpoint_id: None,

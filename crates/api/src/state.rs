@@ -1,12 +1,11 @@
 //! What every handler shares.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reprise_core::endpoint_url::UrlRules;
 use reprise_core::sealing::KeyRing;
-use reprise_core::store::{AsyncPgConnection, Database, StoreError};
+use reprise_core::store::{AsyncPgConnection, Database};
 
 use crate::attempt_waiters::AttemptWaiters;
 use crate::auth::password::Passwords;
@@ -56,19 +55,9 @@ impl AppState {
         &self,
         work: impl AsyncFnOnce(&mut AsyncPgConnection) -> Result<T, E>,
     ) -> Result<T, ApiError> {
-        within_deadline(async {
-            let mut connection = self.database.connection().await?;
-            work(&mut connection).await.map_err(Into::into)
-        })
-        .await
-    }
-}
-
-async fn within_deadline<T>(
-    work: impl Future<Output = Result<T, ApiError>>,
-) -> Result<T, ApiError> {
-    match tokio::time::timeout(STORE_DEADLINE, work).await {
-        Ok(result) => result,
-        Err(_) => Err(StoreError::Unavailable("no answer within 10 s".to_owned()).into()),
+        match self.database.run(STORE_DEADLINE, work).await {
+            Ok(result) => result.map_err(Into::into),
+            Err(error) => Err(error.into()),
+        }
     }
 }

@@ -104,7 +104,10 @@ impl Sender {
         };
         let request_headers = request::kept_headers(request.headers());
         let started = Instant::now();
-        let exchange = self.outbound.send(request, target.timeout).await;
+        let exchange = self
+            .outbound
+            .send(request, target.timeout.min(claim.timeout))
+            .await;
         let sent = Sent {
             started_at,
             duration: started.elapsed(),
@@ -165,6 +168,7 @@ fn finish(claim: &Claim, target: &Target, sent: Sent) -> FinishedAttempt {
         tenant_id: claim.tenant_id,
         delivery_id: claim.delivery_id,
         endpoint_id: claim.endpoint_id,
+        endpoint_version: target.version,
         lease_token: claim.lease_token,
         is_express: claim.is_express,
         attempt: Attempt {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reprise_core::ids::{DispatcherId, TenantId};
-use reprise_core::store::delivery_queue::{self, Claim, ClaimPosition, ClaimRequest, Message};
+use reprise_core::store::delivery_queue::{
+    self, Claim, ClaimPosition, ClaimRequest, ExpressLimits, Message,
+};
 use reprise_core::store::{AsyncPgConnection, Database, StoreError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,6 +27,10 @@ use crate::wakeup::Wakeup;
 /// while PostgreSQL is busy. Longer, and what a killed dispatcher held waits longer where no peer notices its death;
 /// shorter, and a slow commit costs a second send.
 const LEASE_MARGIN: Duration = Duration::from_secs(15);
+
+/// Between claims that found nothing on a part of the walk. Longer, and a walk round many tenants takes long; shorter,
+/// and it costs PostgreSQL for nothing.
+const EMPTY_PAUSE: Duration = Duration::from_millis(5);
 
 /// The one task that claims.
 pub(crate) struct Claimer {
@@ -145,10 +151,16 @@ impl Claimer {
         let database = self.database.clone();
         let mut conn = database.connection().await?;
         let at = Instant::now();
+        let (in_flight, max_per_tenant) = self.capacity.express();
+        let limits = ExpressLimits {
+            max_per_tenant,
+            in_flight_by_tenant: &in_flight,
+        };
         let claims = delivery_queue::claim_express(
             &mut conn,
             self.dispatcher_id,
             permits.count(),
+            &limits,
             LEASE_MARGIN,
         )
         .await?;
@@ -160,7 +172,7 @@ impl Claimer {
             permits,
             at,
         };
-        self.start(&mut conn, claimed).await;
+        self.start(&mut conn, claimed).await?;
         Ok(Progress::MayBeMore)
     }
 
@@ -189,13 +201,20 @@ impl Claimer {
                 permits,
                 at,
             };
-            self.start(&mut conn, claimed).await;
+            self.start(&mut conn, claimed).await?;
+        } else if progress == Progress::MayBeMore {
+            // Ready rows that can't be taken now must not make it spin.
+            self.pause(EMPTY_PAUSE).await;
         }
         Ok(progress)
     }
 
-    /// Loads what the claims need and starts their attempts. What can't be loaded is given back.
-    async fn start(&mut self, conn: &mut AsyncPgConnection, claimed: Claimed) {
+    /// Loads what the claims need and starts their attempts. When that fails all are given back.
+    async fn start(
+        &mut self,
+        conn: &mut AsyncPgConnection,
+        claimed: Claimed,
+    ) -> Result<(), StoreError> {
         let Claimed {
             claims,
             mut permits,
@@ -205,8 +224,8 @@ impl Claimer {
         let messages = match self.load(conn, &claims).await {
             Ok(messages) => messages,
             Err(error) => {
-                self.watch.failed(&error);
-                return self.give_back(&claims, permits, attempt::unused).await;
+                self.give_back(&claims, permits, attempt::unused).await;
+                return Err(error);
             }
         };
         let mut unsendable = Vec::new();
@@ -233,6 +252,7 @@ impl Claimer {
         }
         self.give_back(&unsendable, permits, attempt::unsendable)
             .await;
+        Ok(())
     }
 
     /// Ends leases under which nothing is sent; each keeps its permit until that is written.

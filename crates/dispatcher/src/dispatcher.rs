@@ -1,7 +1,7 @@
 //! The dispatcher: builds all tasks, owns them, and ends them in order.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use reprise_core::ids::DispatcherId;
@@ -121,7 +121,7 @@ impl Dispatcher {
             metrics: Arc::clone(&shared.metrics),
             watch: shared.outages.watch("promoting what is due"),
             stop: stop.clone(),
-            failed_at: None,
+            failed_at: Some(Instant::now()),
         };
         upkeep.spawn_vital(panicked, promoter.run());
         let maintenance = Maintenance {

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::Limits;
 use crate::wakeup::Wakeup;
 
-/// Payload bytes in flight at most, but for one payload more. Less, and large payloads are sent one after another;
+/// Payload bytes in flight at most, but for one payload more and for express deliveries, which are few. Less, and large payloads are sent one after another;
 /// more, and 512 payloads of 1 MiB would fill the machine.
 const MAX_PAYLOAD_BYTES: i64 = 64 * 1024 * 1024;
 
@@ -35,6 +35,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Books {
     in_flight: InFlight,
+    /// Of what is in flight, express deliveries by tenant.
+    express_by_tenant: HashMap<TenantId, i32>,
     payload_bytes: i64,
 }
 
@@ -92,6 +94,7 @@ impl Capacity {
             endpoint_id: claim.endpoint_id,
             tenant_id: claim.tenant_id,
             payload_bytes: i64::from(claim.payload_bytes),
+            is_express: claim.is_express,
         };
         let mut books = self.shared.books();
         *books
@@ -101,12 +104,21 @@ impl Capacity {
             .or_default() += 1;
         *books.in_flight.by_tenant.entry(slot.tenant_id).or_default() += 1;
         books.payload_bytes += slot.payload_bytes;
+        if slot.is_express {
+            *books.express_by_tenant.entry(slot.tenant_id).or_default() += 1;
+        }
         slot
     }
 
     /// What is in flight now, for the claim.
     pub(crate) fn in_flight(&self) -> InFlight {
         self.shared.books().in_flight.clone()
+    }
+
+    /// Express deliveries in flight now, by tenant, and how many one tenant may have.
+    pub(crate) fn express(&self) -> (HashMap<TenantId, i32>, i32) {
+        let in_flight = self.shared.books().express_by_tenant.clone();
+        (in_flight, express_per_tenant(self.shared.limits.in_flight))
     }
 
     /// The configured limits.
@@ -124,6 +136,12 @@ impl Capacity {
 /// while a backlog fills everything else; never more than half, so that a small dispatcher still works on its queue.
 fn express_reserve(max_in_flight: u16) -> u16 {
     (max_in_flight / 8).max(4).min(max_in_flight / 2)
+}
+
+/// Express deliveries that one tenant may have in flight: a quarter of the reserve, at least two, so that nobody whose
+/// receiver hangs takes the express lane, let alone everything, from the others.
+fn express_per_tenant(max_in_flight: u16) -> i32 {
+    i32::from((express_reserve(max_in_flight) / 4).max(2))
 }
 
 impl Shared {
@@ -180,6 +198,7 @@ pub(crate) struct Slot {
     endpoint_id: EndpointId,
     tenant_id: TenantId,
     payload_bytes: i64,
+    is_express: bool,
 }
 
 impl Drop for Slot {
@@ -189,10 +208,16 @@ impl Drop for Slot {
         let at_endpoint = take_one(&mut books.in_flight.by_endpoint, self.endpoint_id);
         let at_tenant = take_one(&mut books.in_flight.by_tenant, self.tenant_id);
         books.payload_bytes -= self.payload_bytes;
+        let of_express = if self.is_express {
+            take_one(&mut books.express_by_tenant, self.tenant_id)
+        } else {
+            0
+        };
         drop(books);
         // Only where a limit was reached may more be waiting that the last claim had to pass over.
         if at_endpoint >= i32::from(limits.per_endpoint)
             || at_tenant >= i32::from(limits.per_tenant)
+            || of_express >= express_per_tenant(limits.in_flight)
         {
             self.shared.wakeup.wake();
         }
@@ -241,6 +266,7 @@ mod tests {
             delivery_id: DeliveryId::new(),
             endpoint_id: EndpointId::new(),
             endpoint_version: 1,
+            timeout: Duration::from_secs(15),
             event_id: EventId::new(),
             attempt_id: AttemptId::new(),
             attempt_number: 1,

@@ -8,6 +8,7 @@ mod attempt;
 mod backoff;
 mod claimer;
 mod config;
+mod descriptors;
 mod dispatcher;
 mod heartbeat;
 mod in_flight;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let config = Config::read(&Arguments::parse())?;
     logging::start(&config.log)?;
+    descriptors::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

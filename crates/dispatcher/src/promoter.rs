@@ -28,7 +28,7 @@ pub(crate) struct Promoter {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) watch: Watch,
     pub(crate) stop: CancellationToken,
-    /// When PostgreSQL could not be asked last.
+    /// When PostgreSQL could not be asked last; at the start, for all that this process knows, just now.
     pub(crate) failed_at: Option<Instant>,
 }
 

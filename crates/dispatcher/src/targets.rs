@@ -23,6 +23,7 @@ const MAX_CACHED: usize = 10_000;
 /// What is needed of an endpoint to send to it.
 #[derive(Debug)]
 pub(crate) struct Target {
+    pub(crate) version: i64,
     pub(crate) url: Uri,
     pub(crate) timeout: Duration,
     pub(crate) retry: RetryPolicy,
@@ -32,7 +33,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    fn prepare(endpoint: Endpoint) -> Result<Self> {
+    fn prepare(version: i64, endpoint: Endpoint) -> Result<Self> {
         let settings = endpoint.settings;
         let custom_headers = settings
             .custom_headers
@@ -46,6 +47,7 @@ impl Target {
             .collect::<Result<_>>()
             .context("custom headers")?;
         Ok(Self {
+            version,
             url: settings.url.as_str().parse().context("URL")?,
             timeout: settings.timeout,
             retry: settings.retry,
@@ -60,13 +62,7 @@ impl Target {
 #[derive(Debug)]
 pub(crate) struct Targets {
     keys: KeyRing,
-    cache: HashMap<EndpointId, Cached>,
-}
-
-#[derive(Debug)]
-struct Cached {
-    version: i64,
-    target: Arc<Target>,
+    cache: HashMap<EndpointId, Arc<Target>>,
 }
 
 impl Targets {
@@ -82,8 +78,8 @@ impl Targets {
     pub(crate) fn get(&self, claim: &Claim) -> Option<Arc<Target>> {
         self.cache
             .get(&claim.endpoint_id)
-            .filter(|cached| cached.version >= claim.endpoint_version)
-            .map(|cached| Arc::clone(&cached.target))
+            .filter(|target| target.version >= claim.endpoint_version)
+            .cloned()
     }
 
     /// Loads what the claims need and the cache lacks. An endpoint that can't be read is logged and left out.
@@ -139,10 +135,9 @@ impl Targets {
     fn insert(&mut self, loaded: Vec<(i64, Endpoint)>) {
         for (version, endpoint) in loaded {
             let id = endpoint.id;
-            match Target::prepare(endpoint) {
+            match Target::prepare(version, endpoint) {
                 Ok(target) => {
-                    let target = Arc::new(target);
-                    self.cache.insert(id, Cached { version, target });
+                    self.cache.insert(id, Arc::new(target));
                 }
                 Err(error) => {
                     error!(endpoint.id = %id, "An endpoint can't be sent to, its deliveries wait: {error:#}");

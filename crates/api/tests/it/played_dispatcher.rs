@@ -8,7 +8,7 @@ use reprise_core::attempt_outcome::{AttemptOutcome, FailureKind};
 use reprise_core::ids::DispatcherId;
 use reprise_core::retry::{Jitter, RetryPolicy, RetrySchedule};
 use reprise_core::store::delivery_queue::{
-    Claim, ClaimPosition, ClaimRequest, InFlight, claim_express, claim_ready,
+    Claim, ClaimPosition, ClaimRequest, ExpressLimits, InFlight, claim_express, claim_ready,
 };
 use reprise_core::store::leases::{FinishedAttempt, finish};
 use reprise_core::store::settling::{Settled, settle_one};
@@ -101,7 +101,11 @@ impl PlayedDispatcher {
 
     /// Leases the express deliveries that are there now.
     pub async fn claim_express_now(&mut self) -> Vec<Claim> {
-        claim_express(&mut self.conn, self.id, 100, LEASE_MARGIN)
+        let limits = ExpressLimits {
+            max_per_tenant: 100,
+            in_flight_by_tenant: &std::collections::HashMap::new(),
+        };
+        claim_express(&mut self.conn, self.id, 100, &limits, LEASE_MARGIN)
             .await
             .expect("a claim works")
     }
@@ -135,6 +139,7 @@ impl PlayedDispatcher {
             tenant_id: claim.tenant_id,
             delivery_id: claim.delivery_id,
             endpoint_id: claim.endpoint_id,
+            endpoint_version: claim.endpoint_version,
             lease_token: claim.lease_token,
             is_express: claim.is_express,
             attempt: Attempt {

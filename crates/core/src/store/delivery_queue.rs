@@ -23,6 +23,8 @@ pub struct Claim {
     pub endpoint_id: EndpointId,
     /// The endpoint's `version`, which tells whether a cached endpoint is still right.
     pub endpoint_version: i64,
+    /// The endpoint's timeout that the lease was made for; an attempt may take no longer.
+    pub timeout: Duration,
     /// What it brings.
     pub event_id: EventId,
     /// The attempt to make.
@@ -113,6 +115,8 @@ struct ClaimRow {
     endpoint_id: Uuid,
     #[diesel(sql_type = BigInt)]
     endpoint_version: i64,
+    #[diesel(sql_type = Integer)]
+    timeout_seconds: i32,
     #[diesel(sql_type = sql_types::Uuid)]
     event_id: Uuid,
     #[diesel(sql_type = sql_types::Uuid)]
@@ -142,6 +146,8 @@ struct WalkRow {
     endpoint_id: Option<Uuid>,
     #[diesel(sql_type = Nullable<BigInt>)]
     endpoint_version: Option<i64>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    timeout_seconds: Option<i32>,
     #[diesel(sql_type = Nullable<sql_types::Uuid>)]
     event_id: Option<Uuid>,
     #[diesel(sql_type = Nullable<sql_types::Uuid>)]
@@ -163,6 +169,7 @@ impl WalkRow {
             delivery_id: self.delivery_id?,
             endpoint_id: self.endpoint_id?,
             endpoint_version: self.endpoint_version?,
+            timeout_seconds: self.timeout_seconds?,
             event_id: self.event_id?,
             attempt_id: self.attempt_id?,
             attempt_number: self.attempt_number?,
@@ -217,6 +224,7 @@ impl ClaimRow {
             delivery_id: DeliveryId::from_uuid(self.delivery_id),
             endpoint_id: EndpointId::from_uuid(self.endpoint_id),
             endpoint_version: self.endpoint_version,
+            timeout: Duration::from_secs(stored("timeout", u64::try_from(self.timeout_seconds))?),
             event_id: EventId::from_uuid(self.event_id),
             attempt_id: AttemptId::from_uuid(self.attempt_id),
             attempt_number: stored("attempt number", u32::try_from(self.attempt_number))?,
@@ -286,7 +294,16 @@ pub async fn claim_ready(
     FairClaim::read(&rows, request.position.clone())
 }
 
-/// Leases express deliveries, the oldest first, whatever else their endpoints have in flight.
+/// How much of the express lane one tenant may have, so that nobody's hanging receiver takes it from the others.
+#[derive(Clone, Debug)]
+pub struct ExpressLimits<'a> {
+    /// Express deliveries in flight at most for one tenant, here.
+    pub max_per_tenant: i32,
+    /// What is in flight here now, express deliveries only.
+    pub in_flight_by_tenant: &'a HashMap<TenantId, i32>,
+}
+
+/// Leases express deliveries, a few of each tenant and the oldest first, whatever else their endpoints have in flight.
 ///
 /// Index: `delivery_queue_express_idx`.
 ///
@@ -297,12 +314,21 @@ pub async fn claim_express(
     conn: &mut AsyncPgConnection,
     dispatcher_id: DispatcherId,
     max_rows: i32,
+    limits: &ExpressLimits<'_>,
     lease_margin: Duration,
 ) -> Result<Vec<Claim>, StoreError> {
+    let (tenants, counts): (Vec<_>, Vec<_>) = limits
+        .in_flight_by_tenant
+        .iter()
+        .map(|(id, count)| (id.as_uuid(), *count))
+        .unzip();
     let rows: Vec<ClaimRow> = statement(include_str!("sql/claim_express.sql"))
         .bind::<Integer, _>(max_rows)
         .bind::<sql_types::Uuid, _>(dispatcher_id.as_uuid())
         .bind::<Integer, _>(milliseconds(lease_margin))
+        .bind::<Integer, _>(limits.max_per_tenant)
+        .bind::<Array<sql_types::Uuid>, _>(tenants)
+        .bind::<Array<Integer>, _>(counts)
         .load(conn)
         .await?;
     rows.into_iter().map(ClaimRow::read).collect()

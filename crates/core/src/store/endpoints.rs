@@ -3,6 +3,7 @@
 mod row;
 
 use diesel::dsl::now;
+use diesel::sql_types::{self, Array};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     insert_into,
@@ -10,6 +11,7 @@ use diesel::{
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::schema::{endpoints, tenants};
+use super::statement::{Bind, statement};
 use super::tenants::bump_endpoints_version;
 use super::{StoreError, stored};
 use crate::endpoint::{Endpoint, EndpointSettings, EndpointStatus, Subscription, Subscriptions};
@@ -117,15 +119,16 @@ pub async fn load(
         .map(|(tenant_id, _)| tenant_id.as_uuid())
         .collect();
     let endpoint_ids: Vec<_> = ids.iter().map(|(_, id)| id.as_uuid()).collect();
-    let rows: Vec<EndpointRow> = endpoints::table
-        .filter(
-            endpoints::tenant_id
-                .eq_any(tenant_ids)
-                .and(endpoints::id.eq_any(endpoint_ids)),
-        )
-        .select(EndpointRow::as_select())
-        .load(conn)
-        .await?;
+    // By pairs: `tenant_id = ANY (…) AND id = ANY (…)` would look up each id under each tenant.
+    let rows: Vec<EndpointRow> = statement(
+        "SELECT endpoints.*
+         FROM unnest($1::uuid[], $2::uuid[]) AS wanted (tenant_id, id)
+         JOIN endpoints ON endpoints.tenant_id = wanted.tenant_id AND endpoints.id = wanted.id",
+    )
+    .bind::<Array<sql_types::Uuid>, _>(tenant_ids)
+    .bind::<Array<sql_types::Uuid>, _>(endpoint_ids)
+    .load(conn)
+    .await?;
     for row in rows {
         loaded.push((row.version, row.open(keys)?));
     }
@@ -217,7 +220,8 @@ async fn write(
     row.open(keys)
 }
 
-/// Disables an enabled endpoint because of what it answered. Nothing happens to one that is not enabled.
+/// Disables an enabled endpoint because of what it answered. Nothing happens to one that is not enabled, or that has
+/// been changed since: the answer was another URL's, perhaps.
 ///
 /// # Errors
 ///
@@ -226,12 +230,14 @@ pub async fn disable(
     conn: &mut AsyncPgConnection,
     tenant_id: TenantId,
     id: EndpointId,
+    version: i64,
     reason: &str,
 ) -> Result<(), StoreError> {
     let disabled = diesel::update(
         endpoints::table
             .find((tenant_id.as_uuid(), id.as_uuid()))
-            .filter(endpoints::status.eq(EndpointStatus::Enabled.as_str())),
+            .filter(endpoints::status.eq(EndpointStatus::Enabled.as_str()))
+            .filter(endpoints::version.eq(version)),
     )
     .set((
         endpoints::status.eq("disabled"),

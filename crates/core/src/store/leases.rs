@@ -30,6 +30,8 @@ pub struct FinishedAttempt {
     pub delivery_id: DeliveryId,
     /// Its endpoint.
     pub endpoint_id: EndpointId,
+    /// The version of the endpoint that was asked: what it answers says nothing of a later one.
+    pub endpoint_version: i64,
     /// The lease under which the attempt was made.
     pub lease_token: LeaseToken,
     /// Whether somebody waits for it.
@@ -239,18 +241,19 @@ async fn disable_gone(
     conn: &mut AsyncPgConnection,
     held: &[(&FinishedAttempt, AttemptId)],
 ) -> Result<(), StoreError> {
-    let mut gone: Vec<(TenantId, EndpointId)> = held
+    let mut gone: Vec<(TenantId, EndpointId, i64)> = held
         .iter()
         .filter(|(one, _)| one.is_gone())
-        .map(|(one, _)| (one.tenant_id, one.endpoint_id))
+        .map(|(one, _)| (one.tenant_id, one.endpoint_id, one.endpoint_version))
         .collect();
     gone.sort_unstable();
     gone.dedup();
-    for (tenant_id, endpoint_id) in gone {
+    for (tenant_id, endpoint_id, version) in gone {
         endpoints::disable(
             conn,
             tenant_id,
             endpoint_id,
+            version,
             "The receiver answered 410 Gone",
         )
         .await?;
@@ -266,6 +269,8 @@ struct ExpiredRow {
     delivery_id: Uuid,
     #[diesel(sql_type = sql_types::Uuid)]
     endpoint_id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    endpoint_version: i64,
     #[diesel(sql_type = sql_types::Uuid)]
     attempt_id: Uuid,
     #[diesel(sql_type = Integer)]
@@ -330,6 +335,7 @@ fn close_as_lost(row: ExpiredRow) -> Result<FinishedAttempt, StoreError> {
         tenant_id: TenantId::from_uuid(row.tenant_id),
         delivery_id: DeliveryId::from_uuid(row.delivery_id),
         endpoint_id: EndpointId::from_uuid(row.endpoint_id),
+        endpoint_version: row.endpoint_version,
         lease_token: LeaseToken(row.lease_token),
         is_express: row.express,
         attempt: Attempt {

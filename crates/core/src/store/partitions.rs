@@ -19,6 +19,10 @@ const TABLES: [&str; 3] = ["events", "deliveries", "attempts"];
 /// before an insert finds no partition.
 const AHEAD: Duration = Duration::weeks(2);
 
+/// How long attaching waits for the locks it needs. Whoever wants to write to endpoints waits behind it, so it gives up
+/// soon and is tried again.
+const ATTACH_WAIT: &str = "500ms";
+
 /// Names the lock under which one process at a time makes or drops partitions.
 const LOCK: i64 = 0x7061_7274_6974_696f;
 
@@ -92,7 +96,7 @@ async fn database_now(conn: &mut AsyncPgConnection) -> Result<OffsetDateTime, St
     Ok(row.now)
 }
 
-/// Takes the partition lock until the transaction ends; false when another process holds it.
+/// Takes the partition lock until the transaction ends; waits at most ten seconds for it.
 async fn lock(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
     conn.batch_execute("SET LOCAL lock_timeout = '10s'").await?;
     statement("SELECT pg_advisory_xact_lock($1)")
@@ -107,30 +111,41 @@ async fn lock(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
 ///
 /// # Errors
 ///
-/// [`StoreError`], with nothing made.
+/// [`StoreError`]; the partitions made before the failure stand, and the call can be repeated.
 pub async fn keep_ahead(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
     let now = database_now(conn).await?;
     if horizon_of(&list(conn).await?).is_some_and(|horizon| horizon >= now + AHEAD) {
         return Ok(());
     }
-    conn.transaction(async |conn| {
-        lock(conn).await?;
-        let existing = list(conn).await?;
-        let mut week = week_of(now - Duration::WEEK);
-        while start_of(week) < now + AHEAD + Duration::WEEK {
-            for table in TABLES {
-                if !existing
-                    .iter()
-                    .any(|(parent, there)| parent == table && *there == week)
-                {
-                    create(conn, table, week).await?;
-                }
-            }
-            week = week.saturating_add(Duration::WEEK);
+    let mut week = week_of(now - Duration::WEEK);
+    while start_of(week) < now + AHEAD + Duration::WEEK {
+        for table in TABLES {
+            // One at a time: attaching locks tenants or endpoints, and holding both would meet a recorder that locks
+            // them in the other order.
+            conn.transaction(async |conn| create_if_missing(conn, table, week).await)
+                .await?;
         }
-        Ok(())
-    })
-    .await
+        week = week.saturating_add(Duration::WEEK);
+    }
+    Ok(())
+}
+
+async fn create_if_missing(
+    conn: &mut AsyncPgConnection,
+    table: &str,
+    week: Date,
+) -> Result<(), StoreError> {
+    lock(conn).await?;
+    let existing = list(conn).await?;
+    if existing
+        .iter()
+        .any(|(parent, there)| parent == table && *there == week)
+    {
+        return Ok(());
+    }
+    conn.batch_execute(&format!("SET LOCAL lock_timeout = '{ATTACH_WAIT}'"))
+        .await?;
+    create(conn, table, week).await
 }
 
 /// Creating and then attaching takes a weaker lock on the parent than `CREATE TABLE … PARTITION OF`, so that
@@ -148,7 +163,7 @@ async fn create(conn: &mut AsyncPgConnection, table: &str, week: Date) -> Result
     Ok(())
 }
 
-/// Until when every table has partitions, without a gap from the newest backwards being looked for.
+/// Until when every table has partitions, by the newest of each.
 fn horizon_of(partitions: &[(String, Date)]) -> Option<OffsetDateTime> {
     TABLES
         .iter()

@@ -9,12 +9,19 @@ use diesel_async::pooled_connection::{
 };
 use futures_util::FutureExt;
 
+use tokio::time::timeout;
+use tokio_postgres::NoTls;
+use tracing::debug;
+
 use super::StoreError;
 use super::connection::establish;
 
 /// How long a caller waits for a connection. Longer, and a client hangs while PostgreSQL is away; shorter, and a short
 /// burst is refused.
 const CHECKOUT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long cancelling a statement may take.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection that goes back to the pool when dropped.
 pub type PooledConnection<'a> =
@@ -65,5 +72,33 @@ impl Database {
             RunError::User(PoolError::QueryError(error)) => error.into(),
             RunError::TimedOut => StoreError::Unavailable("no connection within 3 s".to_owned()),
         })
+    }
+
+    /// Does something with a connection, within a deadline. A statement that still runs then is cancelled, so that the
+    /// connection does not go back to the pool with it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] when there is no connection, or the deadline has passed; whether a write was
+    /// committed is open then.
+    pub async fn run<T, E>(
+        &self,
+        deadline: Duration,
+        work: impl AsyncFnOnce(&mut AsyncPgConnection) -> Result<T, E>,
+    ) -> Result<Result<T, E>, StoreError> {
+        let mut connection = self.connection().await?;
+        let cancel = connection.cancel_token();
+        if let Ok(result) = timeout(deadline, work(&mut connection)).await {
+            return Ok(result);
+        }
+        // Plain even where connections are encrypted: a server that insists on TLS ignores it, and the next user of
+        // the connection waits for the statement.
+        if let Ok(Err(error)) = timeout(CANCEL_TIMEOUT, cancel.cancel_query(NoTls)).await {
+            debug!(%error, "Could not cancel a statement that took too long");
+        }
+        Err(StoreError::Unavailable(format!(
+            "no answer within {} s",
+            deadline.as_secs()
+        )))
     }
 }

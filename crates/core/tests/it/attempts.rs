@@ -40,6 +40,7 @@ fn finished(claim: &Claim, status: u16, decision: Decision) -> FinishedAttempt {
         tenant_id: claim.tenant_id,
         delivery_id: claim.delivery_id,
         endpoint_id: claim.endpoint_id,
+        endpoint_version: claim.endpoint_version,
         lease_token: claim.lease_token,
         is_express: claim.is_express,
         attempt: answered(claim, status),

@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use reprise_core::store::delivery_queue::{self, Claim, ClaimPosition, ClaimRequest, InFlight};
+use reprise_core::store::delivery_queue::{
+    self, Claim, ClaimPosition, ClaimRequest, ExpressLimits, InFlight,
+};
 
 use crate::world::{World, begin, commit, request, settings};
 
@@ -138,4 +140,41 @@ async fn a_claim_that_is_under_way_leaves_the_others_what_is_not_its_share() {
     assert_eq!(left.len(), 298, "a claim of eight, among four tenants");
     std::mem::swap(&mut other, &mut world.conn);
     commit(&mut world.conn).await;
+}
+
+#[tokio::test]
+async fn one_tenant_never_has_the_express_lane_to_itself() {
+    let mut world = World::create().await;
+    let (loud, quiet) = (world.account().await, world.account().await);
+    for (account, count) in [(loud, 20), (quiet, 1)] {
+        let endpoint = world.endpoint(account).await;
+        world.enqueue(account, endpoint, count).await;
+    }
+    world.sql("UPDATE delivery_queue SET express = true").await;
+    let tenants = |claims: &[Claim]| {
+        let of = |tenant| {
+            claims
+                .iter()
+                .filter(|claim| claim.tenant_id == tenant)
+                .count()
+        };
+        (of(loud.tenant), of(quiet.tenant))
+    };
+    let in_flight = HashMap::from([(loud.tenant, 1)]);
+    let limits = ExpressLimits {
+        max_per_tenant: 3,
+        in_flight_by_tenant: &in_flight,
+    };
+    let claims = world.claim_express_within(100, &limits).await;
+    assert_eq!(
+        tenants(&claims),
+        (2, 1),
+        "three each, less what is in flight"
+    );
+    let in_flight = HashMap::from([(loud.tenant, 3), (quiet.tenant, 1)]);
+    let limits = ExpressLimits {
+        max_per_tenant: 3,
+        in_flight_by_tenant: &in_flight,
+    };
+    assert!(world.claim_express_within(100, &limits).await.is_empty());
 }

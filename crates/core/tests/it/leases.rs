@@ -194,8 +194,8 @@ async fn a_result_for_a_delivery_that_left_the_queue_is_dropped() {
 #[tokio::test]
 async fn the_first_410_disables_the_endpoint_and_counts_one_change_of_the_tenants_endpoints() {
     let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
-    world.enqueue(account, endpoint, 4).await;
-    let claims = world.claim(4).await;
+    world.enqueue(account, endpoint, 5).await;
+    let claims = world.claim(5).await;
     let version = "SELECT endpoints_version FROM tenants";
     let before = world.number(version).await;
     assert_eq!(
@@ -209,14 +209,24 @@ async fn the_first_410_disables_the_endpoint_and_counts_one_change_of_the_tenant
     let delivery = world.delivery(account, claims[0].delivery_id).await;
     assert_eq!(delivery.status, DeliveryStatus::Failed);
     assert_eq!(delivery.final_http_status, Some(410));
-    // A further one finds it disabled.
+    // What a changed endpoint's former URL answers says nothing of the new one.
+    world
+        .sql("UPDATE endpoints SET status = 'enabled', disabled_reason = NULL, version = 2")
+        .await;
     assert_eq!(finish(&mut world, &[gone(&claims[2])]).await, 1);
+    let seen = world.find_endpoint(account, endpoint).await;
+    assert_eq!(seen.status, EndpointStatus::Enabled);
+    world
+        .sql("UPDATE endpoints SET status = 'disabled', disabled_reason = 'x', version = 1")
+        .await;
+    // A further one finds it disabled.
+    assert_eq!(finish(&mut world, &[gone(&claims[3])]).await, 1);
     assert_eq!(world.number(version).await, before + 1);
     // And one that comes after the owner has deleted it does not bring it back.
     world
         .set_status(account, endpoint, EndpointStatus::Deleted)
         .await;
-    assert_eq!(finish(&mut world, &[gone(&claims[3])]).await, 1);
+    assert_eq!(finish(&mut world, &[gone(&claims[4])]).await, 1);
     let seen = world.find_endpoint(account, endpoint).await;
     assert_eq!(seen.status, EndpointStatus::Deleted);
 }

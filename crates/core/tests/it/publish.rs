@@ -107,7 +107,7 @@ async fn every_change_of_an_endpoint_makes_older_subscriptions_stale() {
         assert!(now > last);
         last = now;
     }
-    endpoints::disable(&mut world.conn, account.tenant, endpoint, "gone")
+    endpoints::disable(&mut world.conn, account.tenant, endpoint, 1, "gone")
         .await
         .expect("nothing to disable");
     assert_eq!(world.number(version).await, last, "nothing was changed");

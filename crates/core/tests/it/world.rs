@@ -1,6 +1,6 @@
 //! What the tests begin with: a database, tenants, endpoints, deliveries in the queue, and ways to look at all of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use diesel::dsl::sql;
@@ -21,7 +21,9 @@ use reprise_core::retry::{RetryDelays, RetryPolicy, RetrySchedule};
 use reprise_core::scope::Scopes;
 use reprise_core::sealing::{KeyRing, SecretKey};
 use reprise_core::signing::{SignatureScheme, SigningSecret};
-use reprise_core::store::delivery_queue::{self, Claim, ClaimPosition, ClaimRequest, InFlight};
+use reprise_core::store::delivery_queue::{
+    self, Claim, ClaimPosition, ClaimRequest, ExpressLimits, InFlight,
+};
 use reprise_core::store::endpoints::{self, Changed, EndpointChange};
 use reprise_core::store::events::{self, NewEvent, Published};
 use reprise_core::store::{deliveries, tenants, users};
@@ -275,7 +277,19 @@ impl World {
     }
 
     pub(crate) async fn claim_express(&mut self, max_rows: i32) -> Vec<Claim> {
-        delivery_queue::claim_express(&mut self.conn, self.dispatcher, max_rows, MARGIN)
+        let limits = ExpressLimits {
+            max_per_tenant: 100,
+            in_flight_by_tenant: &HashMap::new(),
+        };
+        self.claim_express_within(max_rows, &limits).await
+    }
+
+    pub(crate) async fn claim_express_within(
+        &mut self,
+        max_rows: i32,
+        limits: &ExpressLimits<'_>,
+    ) -> Vec<Claim> {
+        delivery_queue::claim_express(&mut self.conn, self.dispatcher, max_rows, limits, MARGIN)
             .await
             .expect("claimed")
     }

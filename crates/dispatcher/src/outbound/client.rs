@@ -17,6 +17,7 @@ use reprise_core::attempt::{KEPT_BODY_BYTES, RecordedResponse};
 use reprise_core::attempt_outcome::FailureKind;
 use tokio_util::task::TaskTracker;
 
+use super::bounded::BoundedConnector;
 use super::failure::Failure;
 use super::guard::GuardedConnector;
 use super::tls;
@@ -41,7 +42,7 @@ const MAX_IDLE_PER_HOST: usize = 32;
 /// The client that everything is sent with. Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Outbound {
-    client: Client<HttpsConnector<GuardedConnector<GaiResolver>>, Full<Bytes>>,
+    client: Client<BoundedConnector<HttpsConnector<GuardedConnector<GaiResolver>>>, Full<Bytes>>,
     allow_http: bool,
 }
 
@@ -94,7 +95,7 @@ impl Outbound {
             .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
             .http1_max_buf_size(MAX_HEAD_BYTES)
             .http1_max_headers(MAX_HEADERS)
-            .build(connector);
+            .build(BoundedConnector::new(connector));
         Ok(Self {
             client,
             allow_http: config.allow_http,

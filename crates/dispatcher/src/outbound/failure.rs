@@ -71,6 +71,7 @@ fn kind_of(error: &(dyn Error + 'static)) -> FailureKind {
             ConnectFailure::Refused => FailureKind::AddressRefused,
             ConnectFailure::Unresolved(_) => FailureKind::Dns,
             ConnectFailure::Unconnected(_) => FailureKind::Connect,
+            ConnectFailure::TooSlow => FailureKind::Timeout,
         };
     }
     if find::<rustls::Error>(error).is_some() {

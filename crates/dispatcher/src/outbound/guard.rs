@@ -18,7 +18,7 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
 /// The longest wait for a TCP connection, all addresses of a name together. Longer, and a receiver that drops packets
@@ -34,6 +34,8 @@ pub(super) enum ConnectFailure {
     Unresolved(#[source] Option<BoxError>),
     #[error("no connection")]
     Unconnected(#[source] BoxError),
+    #[error("no connection in time")]
+    TooSlow,
 }
 
 /// Resolves names with `inner`, and refuses a name of which any address is forbidden: one that mixes allowed and
@@ -148,7 +150,9 @@ fn unconnected(error: impl Into<BoxError>) -> ConnectFailure {
     match resolver_failure(error.as_ref()) {
         Some(ConnectFailure::Refused) => ConnectFailure::Refused,
         Some(ConnectFailure::Unresolved(_)) => ConnectFailure::Unresolved(Some(error)),
-        Some(ConnectFailure::Unconnected(_)) | None => ConnectFailure::Unconnected(error),
+        Some(ConnectFailure::Unconnected(_) | ConnectFailure::TooSlow) | None => {
+            ConnectFailure::Unconnected(error)
+        }
     }
 }
 

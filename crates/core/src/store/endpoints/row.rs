@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel::prelude::{AsChangeset, Insertable, Queryable, Selectable};
+use diesel::prelude::{AsChangeset, Insertable, Queryable, QueryableByName, Selectable};
 use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -38,7 +38,7 @@ pub(super) struct SettingsRow {
 }
 
 /// The whole row.
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = endpoints)]
 pub(super) struct EndpointRow {
     tenant_id: Uuid,

@@ -1,12 +1,22 @@
--- Takes express deliveries, the oldest first. $1 rows at most, $2 this dispatcher, $3 lease margin in milliseconds.
+-- Takes express deliveries: of each tenant a few at a time, the oldest first, whatever their endpoints have in flight.
+-- $1 rows at most, $2 this dispatcher, $3 lease margin in milliseconds,
+-- $4 in flight at most per tenant, $5, $6 what is in flight here, by tenant.
 WITH
 unsynced AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS setting),
+in_turn AS MATERIALIZED (
+    SELECT q.tenant_id, q.delivery_id, q.endpoint_id,
+           coalesce(busy.in_flight, 0) + row_number() OVER (PARTITION BY q.tenant_id ORDER BY q.delivery_id) AS turn
+    FROM delivery_queue q
+    LEFT JOIN unnest($5::uuid[], $6::int4[]) AS busy (tenant_id, in_flight) ON busy.tenant_id = q.tenant_id
+    WHERE q.due_at IS NULL AND q.express
+),
 due AS MATERIALIZED (
     SELECT q.tenant_id, q.delivery_id, endpoints.timeout_seconds, endpoints.version AS endpoint_version
-    FROM delivery_queue q
+    FROM in_turn
+    JOIN delivery_queue q ON q.tenant_id = in_turn.tenant_id AND q.delivery_id = in_turn.delivery_id
     JOIN endpoints ON endpoints.tenant_id = q.tenant_id AND endpoints.id = q.endpoint_id
-    WHERE q.due_at IS NULL AND q.express AND endpoints.status = 'enabled'
-    ORDER BY q.delivery_id
+    WHERE in_turn.turn <= $4 AND q.due_at IS NULL AND q.express AND endpoints.status = 'enabled'
+    ORDER BY in_turn.turn, in_turn.delivery_id
     LIMIT $1
     FOR UPDATE OF q SKIP LOCKED
 )
@@ -17,5 +27,5 @@ SET due_at = clock_timestamp() + make_interval(secs => due.timeout_seconds + $3 
     leased_at = clock_timestamp()
 FROM due, unsynced
 WHERE q.tenant_id = due.tenant_id AND q.delivery_id = due.delivery_id
-RETURNING q.tenant_id, q.delivery_id, q.endpoint_id, due.endpoint_version, q.event_id, q.attempt_id,
-          q.attempt_number, q.payload_bytes, q.express, q.lease_token
+RETURNING q.tenant_id, q.delivery_id, q.endpoint_id, due.endpoint_version, due.timeout_seconds, q.event_id,
+          q.attempt_id, q.attempt_number, q.payload_bytes, q.express, q.lease_token

@@ -122,7 +122,7 @@ claimed AS (
     FROM ranked, unsynced
     WHERE q.tenant_id = ranked.tenant_id AND q.delivery_id = ranked.delivery_id
       AND ranked.tenant_rank <= ranked.tenant_room AND ranked.rank <= $1 AND ranked.bytes_before < $2
-    RETURNING q.tenant_id, q.delivery_id, q.endpoint_id, ranked.endpoint_version, q.event_id, q.attempt_id,
+    RETURNING q.tenant_id, q.delivery_id, q.endpoint_id, ranked.endpoint_version, ranked.timeout_seconds, q.event_id, q.attempt_id,
               q.attempt_number, q.payload_bytes, q.express, q.lease_token
 )
 -- Where the walk went: per tenant visited, whether it was the last one that the walk may visit, and the endpoint to
@@ -131,11 +131,12 @@ SELECT tenant_hop.tenant_id,
        tenant_hop.hop = $14 AS is_last_hop,
        (SELECT walked.endpoint_id FROM walked WHERE walked.tenant_id = tenant_hop.tenant_id AND walked.hop = $15)
            AS resume_after,
-       NULL::uuid AS delivery_id, NULL::uuid AS endpoint_id, NULL::int8 AS endpoint_version, NULL::uuid AS event_id,
+       NULL::uuid AS delivery_id, NULL::uuid AS endpoint_id, NULL::int8 AS endpoint_version,
+       NULL::int4 AS timeout_seconds, NULL::uuid AS event_id,
        NULL::uuid AS attempt_id, NULL::int4 AS attempt_number, NULL::int4 AS payload_bytes, NULL::bool AS express,
        NULL::uuid AS lease_token
 FROM tenant_hop
 UNION ALL
-SELECT tenant_id, false, NULL, delivery_id, endpoint_id, endpoint_version, event_id, attempt_id, attempt_number,
+SELECT tenant_id, false, NULL, delivery_id, endpoint_id, endpoint_version, timeout_seconds, event_id, attempt_id, attempt_number,
        payload_bytes, express, lease_token
 FROM claimed

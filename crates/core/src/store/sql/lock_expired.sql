@@ -1,5 +1,5 @@
 -- $1 rows at most.
-SELECT q.tenant_id, q.delivery_id, q.endpoint_id, q.attempt_id, q.attempt_number, q.express, q.lease_token,
+SELECT q.tenant_id, q.delivery_id, q.endpoint_id, endpoints.version AS endpoint_version, q.attempt_id, q.attempt_number, q.express, q.lease_token,
        q.leased_by, q.leased_at, endpoints.max_retries, endpoints.retry_schedule
 FROM delivery_queue q
 JOIN endpoints ON endpoints.tenant_id = q.tenant_id AND endpoints.id = q.endpoint_id

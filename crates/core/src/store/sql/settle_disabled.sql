@@ -11,7 +11,8 @@ express AS MATERIALIZED (
 ),
 kept_back AS (
     UPDATE delivery_queue q
-    SET due_at = 'infinity'
+    -- Whoever waited for it has given up by the time it goes on.
+    SET due_at = 'infinity', express = false
     FROM (SELECT * FROM ready UNION ALL SELECT * FROM express) found
     WHERE q.tenant_id = found.tenant_id AND q.delivery_id = found.delivery_id
     RETURNING 1
