@@ -129,12 +129,12 @@ pub async fn replay(
     let delivery_id = path_id::delivery(&id);
     let path = format!("/v1/webhooks/deliveries/{delivery_id}/replay");
     let key = Key::read(&request, &caller, path, b"")?;
-    // Who does not wait is in no hurry.
-    let wait = prefer::wait(&request).filter(|wait| !wait.is_zero());
+    let wait = prefer::wait(&request);
     let order = ReplayOrder {
         delivery_id,
         endpoint_id: None,
-        urgency: if wait.is_some() {
+        // Who does not wait is in no hurry.
+        urgency: if wait.is_some_and(|wait| !wait.is_zero()) {
             Urgency::Express
         } else {
             Urgency::Normal

@@ -240,6 +240,8 @@ impl Dispatcher {
 
 /// Ends everything in order. Only the end of the process may cancel it.
 async fn drain(id: DispatcherId, database: &Database, stages: &Stages, timeout: Duration) {
+    // Before anybody is told: from here on it is not ready.
+    stages.claiming.stop.cancel();
     let in_flight = stages.attempts.tasks.len();
     info!(
         in_flight,

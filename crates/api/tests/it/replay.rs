@@ -372,7 +372,7 @@ async fn preferred_wait_answers_with_what_came_of_the_first_attempt() {
     assert_eq!(impatient.header("preference-applied"), Some("wait=0"));
     assert_eq!(impatient.json()["status"], "pending");
     let failing = stage.client.header("Prefer", "respond-async, wait=25");
-    dispatcher.play_express(Played::Answered(500)).await;
+    dispatcher.play_one(Played::Answered(500)).await;
     let (answer, _) = tokio::join!(
         failing.post_empty(&path),
         dispatcher.play_express(Played::Unreachable)

@@ -94,8 +94,8 @@ async fn the_express_claim_probes_the_express_index_alone() {
     let plan = plan(
         &mut world,
         CLAIM_EXPRESS,
-        "int4, uuid, int4",
-        &format!("8, {NONE}, 15000"),
+        "int4, uuid, int4, int4, uuid[], int4[]",
+        &format!("8, {NONE}, 15000, 4, '{{}}', '{{}}'"),
     )
     .await;
     assert_no_scan_of_the_queue(&plan);
