@@ -3,6 +3,7 @@
 mod auth;
 mod cli;
 mod command;
+mod database_tls;
 mod deliveries;
 mod endpoints;
 mod isolation;
