@@ -14,6 +14,8 @@ pub mod endpoints;
 pub mod events;
 pub mod idempotency_keys;
 pub mod leases;
+pub mod lost;
+pub mod messages;
 pub mod migrations;
 pub mod notifications;
 pub mod partitions;

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use reprise_core::ids::{DispatcherId, TenantId};
 use reprise_core::store::delivery_queue::{
-    self, Claim, ClaimPosition, ClaimRequest, ExpressLimits, Message,
+    self, Claim, ClaimPosition, ClaimRequest, ExpressLimits,
 };
+use reprise_core::store::messages::{self, Message};
 use reprise_core::store::{AsyncPgConnection, Database, StoreError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -280,7 +281,7 @@ impl Claimer {
         claims: &[Claim],
     ) -> Result<Vec<Option<Message>>, StoreError> {
         self.targets.refresh(conn, claims).await?;
-        let loaded = delivery_queue::load_messages(conn, claims).await;
+        let loaded = messages::load_messages(conn, claims).await;
         match loaded {
             Ok(mut messages) => Ok(claims
                 .iter()
@@ -299,7 +300,7 @@ async fn load_one_by_one(
 ) -> Result<Vec<Option<Message>>, StoreError> {
     let mut messages = Vec::with_capacity(claims.len());
     for claim in claims {
-        let loaded = delivery_queue::load_messages(conn, std::slice::from_ref(claim)).await;
+        let loaded = messages::load_messages(conn, std::slice::from_ref(claim)).await;
         messages.push(match loaded {
             Ok(mut loaded) => loaded.remove(&claim.delivery_id),
             Err(StoreError::Corrupt(what)) => {

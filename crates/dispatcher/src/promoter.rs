@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reprise_core::store::{AsyncPgConnection, Database, StoreError, delivery_queue, leases};
+use reprise_core::store::{AsyncPgConnection, Database, StoreError, delivery_queue, lost};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -54,7 +54,7 @@ impl Promoter {
         if self.failed_at.is_some_and(|at| at.elapsed() < GRACE) {
             return Ok(0);
         }
-        leases::take_over_expired(conn, BATCH).await
+        lost::take_over_expired(conn, BATCH).await
     }
 
     /// Moves what is due, batch by batch, until nothing is left.

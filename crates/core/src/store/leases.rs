@@ -6,20 +6,15 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use diesel::sql_types::{self, Array, BigInt, Bool, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{self, Array, BigInt, Bool, Integer, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use serde_json::Value;
-use time::OffsetDateTime;
-use tracing::error;
 use uuid::Uuid;
 
-use super::endpoints::read_policy;
 use super::statement::{Bind, statement};
-use super::{StoreError, attempts, endpoint_health, endpoints, notifications, stored};
-use crate::attempt::{Attempt, AttemptError};
-use crate::attempt_outcome::{AttemptOutcome, ErrorKind, FailureKind};
+use super::{StoreError, attempts, endpoint_health, endpoints, notifications};
+use crate::attempt::Attempt;
 use crate::ids::{AttemptId, DeliveryId, DispatcherId, EndpointId, LeaseToken, TenantId};
-use crate::retry::{Decision, FailReason, Jitter, RetryPolicy};
+use crate::retry::{Decision, FailReason};
 
 /// An attempt that has ended, and what follows from it.
 #[derive(Clone, Debug)]
@@ -114,7 +109,8 @@ pub async fn finish(
         .await
 }
 
-async fn finish_in_transaction(
+/// [`finish`] in the caller's transaction.
+pub(super) async fn finish_in_transaction(
     conn: &mut AsyncPgConnection,
     dispatcher_id: DispatcherId,
     finished: &[FinishedAttempt],
@@ -259,100 +255,6 @@ async fn disable_gone(
         .await?;
     }
     Ok(())
-}
-
-#[derive(diesel::QueryableByName)]
-struct ExpiredRow {
-    #[diesel(sql_type = sql_types::Uuid)]
-    tenant_id: Uuid,
-    #[diesel(sql_type = sql_types::Uuid)]
-    delivery_id: Uuid,
-    #[diesel(sql_type = sql_types::Uuid)]
-    endpoint_id: Uuid,
-    #[diesel(sql_type = BigInt)]
-    endpoint_version: i64,
-    #[diesel(sql_type = sql_types::Uuid)]
-    attempt_id: Uuid,
-    #[diesel(sql_type = Integer)]
-    attempt_number: i32,
-    #[diesel(sql_type = Bool)]
-    express: bool,
-    #[diesel(sql_type = sql_types::Uuid)]
-    lease_token: Uuid,
-    #[diesel(sql_type = sql_types::Uuid)]
-    leased_by: Uuid,
-    #[diesel(sql_type = Timestamptz)]
-    leased_at: OffsetDateTime,
-    #[diesel(sql_type = Nullable<Integer>)]
-    max_retries: Option<i32>,
-    #[diesel(sql_type = Nullable<Jsonb>)]
-    retry_schedule: Option<Value>,
-}
-
-/// Takes over deliveries whose lease has expired, at most `max_rows`: the attempt that nobody finished is closed as
-/// `lost`, counts, and is followed by another at once, or by none when attempts are used up. Returns their number.
-///
-/// Index: `delivery_queue_waiting_idx`.
-///
-/// # Errors
-///
-/// [`StoreError`], with nothing changed.
-pub async fn take_over_expired(
-    conn: &mut AsyncPgConnection,
-    max_rows: i32,
-) -> Result<usize, StoreError> {
-    conn.transaction(async |conn| {
-        let rows: Vec<ExpiredRow> = statement(include_str!("sql/lock_expired.sql"))
-            .bind::<Integer, _>(max_rows)
-            .load(conn)
-            .await?;
-        let mut by_holder: std::collections::BTreeMap<Uuid, Vec<FinishedAttempt>> =
-            std::collections::BTreeMap::new();
-        for row in rows {
-            by_holder
-                .entry(row.leased_by)
-                .or_default()
-                .push(close_as_lost(row)?);
-        }
-        let mut count = 0;
-        for (holder, lost) in by_holder {
-            count += finish_in_transaction(conn, DispatcherId::from_uuid(holder), &lost).await?;
-        }
-        Ok(count)
-    })
-    .await
-}
-
-fn close_as_lost(row: ExpiredRow) -> Result<FinishedAttempt, StoreError> {
-    // One endpoint's unreadable policy must not keep everybody's expired leases from being taken over.
-    let policy = read_policy(row.max_retries, row.retry_schedule).unwrap_or_else(|error| {
-        error!(endpoint.id = %row.endpoint_id, %error, "An endpoint's retry policy can't be read, using the default");
-        RetryPolicy::default()
-    });
-    let number = stored("attempt number", u32::try_from(row.attempt_number))?;
-    let outcome = AttemptOutcome::Failed(FailureKind::Lost);
-    Ok(FinishedAttempt {
-        tenant_id: TenantId::from_uuid(row.tenant_id),
-        delivery_id: DeliveryId::from_uuid(row.delivery_id),
-        endpoint_id: EndpointId::from_uuid(row.endpoint_id),
-        endpoint_version: row.endpoint_version,
-        lease_token: LeaseToken(row.lease_token),
-        is_express: row.express,
-        attempt: Attempt {
-            id: AttemptId::from_uuid(row.attempt_id),
-            number,
-            started_at: row.leased_at,
-            duration: None,
-            request_headers: Vec::new(),
-            response: None,
-            error: Some(AttemptError {
-                kind: ErrorKind::Failure(FailureKind::Lost),
-                message: "The dispatcher stopped before the attempt was recorded; the receiver may have got it".to_owned(),
-            }),
-            remote_ip: None,
-        },
-        decision: policy.decide(number, &outcome, Jitter::NONE),
-    })
 }
 
 /// A lease that is given back unused, and how long its delivery waits before it may be claimed again.

@@ -9,7 +9,7 @@ use reprise_core::store::delivery_queue::{
     self, ClaimPosition, ClaimRequest, InFlight, MAX_ENDPOINT_HOPS, MAX_TENANT_HOPS,
 };
 use reprise_core::store::replays::{self, Urgency};
-use reprise_core::store::{deliveries, leases};
+use reprise_core::store::{deliveries, leases, messages};
 use tokio::task::JoinSet;
 
 use crate::attempts::delivered;
@@ -391,7 +391,7 @@ async fn messages_come_with_their_payloads_and_with_what_they_replay() {
     let second = world.claim(1).await.remove(0);
     assert_eq!(second.delivery_id, replay.id);
     assert_eq!(second.event_id, published.id);
-    let messages = delivery_queue::load_messages(&mut world.conn, &[first.clone(), second.clone()])
+    let messages = messages::load_messages(&mut world.conn, &[first.clone(), second.clone()])
         .await
         .expect("read");
     assert_eq!(messages.len(), 2);
@@ -417,7 +417,7 @@ async fn a_payload_that_retention_removed_is_none_and_a_delivery_that_is_gone_is
             claims[0].event_id, claims[1].delivery_id
         ))
         .await;
-    let messages = delivery_queue::load_messages(&mut world.conn, &claims)
+    let messages = messages::load_messages(&mut world.conn, &claims)
         .await
         .expect("read");
     assert_eq!(messages.len(), 1);

@@ -10,7 +10,7 @@ use reprise_core::delivery::DeliveryStatus;
 use reprise_core::endpoint::EndpointStatus;
 use reprise_core::ids::{DispatcherId, LeaseToken};
 use reprise_core::store::leases::{self, FinishedAttempt, UnusedLease};
-use reprise_core::store::{StoreError, dispatchers};
+use reprise_core::store::{StoreError, dispatchers, lost};
 use uuid::Uuid;
 
 use crate::attempts::{delivered, failed, gone, retried};
@@ -27,7 +27,7 @@ async fn expired_lease_cannot_overwrite_a_result() {
     let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
     let first = world.claimed(account, endpoint).await;
     world.expire_leases().await;
-    let taken_over = leases::take_over_expired(&mut world.conn, 10).await;
+    let taken_over = lost::take_over_expired(&mut world.conn, 10).await;
     assert_eq!(taken_over.ok(), Some(1));
     // Too late while nobody holds the delivery, while another does, and after that one has delivered it.
     let before = world.rows().await;
@@ -283,7 +283,7 @@ async fn a_lease_that_another_holds_by_now_is_not_given_back() {
     let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
     let first = world.claimed(account, endpoint).await;
     world.expire_leases().await;
-    let taken_over = leases::take_over_expired(&mut world.conn, 10).await;
+    let taken_over = lost::take_over_expired(&mut world.conn, 10).await;
     assert_eq!(taken_over.ok(), Some(1));
     let second = world.claim(1).await.remove(0);
     assert_eq!(second.delivery_id, first.delivery_id);
@@ -347,7 +347,7 @@ async fn a_dispatcher_that_is_silent_loses_its_leases_and_the_others_keep_theirs
     assert_eq!(ended.ok(), Some(2));
     let left = world.texts("SELECT id::text FROM dispatchers").await;
     assert_eq!(left, [alive.to_string()]);
-    let taken_over = leases::take_over_expired(&mut world.conn, 10).await;
+    let taken_over = lost::take_over_expired(&mut world.conn, 10).await;
     assert_eq!(taken_over.ok(), Some(2));
     assert_eq!(
         world

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reprise_core::delivery::DeliveryStatus;
-use reprise_core::store::{attempts, leases};
+use reprise_core::store::{attempts, lost};
 use tokio::task::JoinSet;
 
 use crate::world::{World, retries, settings};
@@ -12,10 +12,10 @@ use crate::world::{World, retries, settings};
 async fn a_lost_attempt_is_recorded_counts_and_is_followed_by_another_at_once() {
     let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
     let claim = world.claimed(account, endpoint).await;
-    let taken_over = leases::take_over_expired(&mut world.conn, 10).await;
+    let taken_over = lost::take_over_expired(&mut world.conn, 10).await;
     assert_eq!(taken_over.ok(), Some(0), "its lease is live");
     world.expire_leases().await;
-    let taken_over = leases::take_over_expired(&mut world.conn, 10).await;
+    let taken_over = lost::take_over_expired(&mut world.conn, 10).await;
     assert_eq!(taken_over.ok(), Some(1));
     let listed = attempts::list(&mut world.conn, account.tenant, claim.delivery_id)
         .await
@@ -52,7 +52,7 @@ async fn a_lost_attempt_that_was_the_last_fails_its_delivery_and_says_why() {
     let (mut world, account, endpoint) = World::with_endpoint(settings).await;
     let claim = world.claimed(account, endpoint).await;
     world.expire_leases().await;
-    let taken_over = leases::take_over_expired(&mut world.conn, 10).await;
+    let taken_over = lost::take_over_expired(&mut world.conn, 10).await;
     assert_eq!(taken_over.ok(), Some(1));
     let delivery = world.delivery(account, claim.delivery_id).await;
     assert_eq!(delivery.status, DeliveryStatus::Failed);
@@ -74,7 +74,7 @@ async fn a_delivery_that_kills_every_dispatcher_ends() {
         let claims = world.claim(1).await;
         assert_eq!(claims[0].attempt_number, number);
         world.expire_leases().await;
-        let taken_over = leases::take_over_expired(&mut world.conn, 10).await;
+        let taken_over = lost::take_over_expired(&mut world.conn, 10).await;
         assert_eq!(taken_over.ok(), Some(1));
     }
     assert!(world.claim(1).await.is_empty());
@@ -98,7 +98,7 @@ async fn leases_of_many_that_died_are_taken_over_once_by_many_that_live() {
         peers.spawn(async move {
             let mut count = 0;
             for _ in 0..20 {
-                count += leases::take_over_expired(&mut conn, 7)
+                count += lost::take_over_expired(&mut conn, 7)
                     .await
                     .expect("taken over");
             }
@@ -130,6 +130,6 @@ async fn an_unreadable_retry_policy_keeps_nobodys_leases_from_being_taken_over()
         ))
         .await;
     world.expire_leases().await;
-    let taken_over = leases::take_over_expired(&mut world.conn, 10).await;
+    let taken_over = lost::take_over_expired(&mut world.conn, 10).await;
     assert_eq!(taken_over.ok(), Some(2));
 }

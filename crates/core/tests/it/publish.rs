@@ -3,9 +3,9 @@
 use reprise_core::delivery::DeliveryStatus;
 use reprise_core::event_type::{EventGroup, EventType};
 use reprise_core::store::deliveries::{self, DeliveryFilter};
-use reprise_core::store::delivery_queue;
 use reprise_core::store::endpoints;
 use reprise_core::store::events::{self, NewEvent, Published};
+use reprise_core::store::messages;
 
 use crate::world::{Account, World, disabled, event, patterns, settings};
 
@@ -223,7 +223,7 @@ async fn payloads_are_kept_byte_for_byte() {
         world.publish(account, &event(payload)).await;
         let claims = world.claim(1).await;
         assert_eq!(usize::try_from(claims[0].payload_bytes), Ok(payload.len()));
-        let messages = delivery_queue::load_messages(&mut world.conn, &claims)
+        let messages = messages::load_messages(&mut world.conn, &claims)
             .await
             .expect("read");
         let read = messages[&claims[0].delivery_id].payload.as_deref();

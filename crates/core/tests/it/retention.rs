@@ -5,8 +5,7 @@ use std::time::Duration;
 use diesel_async::SimpleAsyncConnection;
 use reprise_core::delivery::{DeliveryStatus, ReplayRefusal};
 use reprise_core::ids::{DeliveryId, first_uuid_at};
-use reprise_core::store::delivery_queue;
-use reprise_core::store::{attempts, deliveries, leases, partitions, replays};
+use reprise_core::store::{attempts, deliveries, leases, messages, partitions, replays};
 use time::{OffsetDateTime, Weekday};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -241,7 +240,7 @@ async fn a_replay_outlives_its_original() {
         .expect("readable")
         .expect("there");
     assert_eq!(source.check(), Err(ReplayRefusal::PayloadExpired));
-    let messages = delivery_queue::load_messages(&mut world.conn, &[claim])
+    let messages = messages::load_messages(&mut world.conn, &[claim])
         .await
         .expect("read");
     assert_eq!(messages[&replay.id].payload, None);

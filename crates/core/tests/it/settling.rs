@@ -6,7 +6,7 @@ use diesel_async::SimpleAsyncConnection;
 use reprise_core::delivery::DeliveryStatus;
 use reprise_core::endpoint::EndpointStatus;
 use reprise_core::store::settling::{self, Settled};
-use reprise_core::store::{delivery_queue, leases};
+use reprise_core::store::{delivery_queue, leases, lost};
 
 use crate::attempts::retried;
 use crate::world::{Account, World, disabled, settings};
@@ -122,7 +122,7 @@ async fn an_endpoint_is_not_settled_while_one_of_its_deliveries_is_leased() {
     world.expire_leases().await;
     age_changes(&mut world, "1 hour").await;
     assert!(settle(&mut world).await.is_empty());
-    let taken_over = leases::take_over_expired(&mut world.conn, 10).await;
+    let taken_over = lost::take_over_expired(&mut world.conn, 10).await;
     assert_eq!(taken_over.ok(), Some(1));
     assert_eq!(settle(&mut world).await, [1]);
     let delivery = world.delivery(account, leased.delivery_id).await;
