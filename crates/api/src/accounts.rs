@@ -4,10 +4,11 @@ use std::io::{BufRead, IsTerminal};
 
 use anyhow::{Context, bail};
 use diesel_async::{AsyncConnection, AsyncPgConnection};
+use reprise_core::display_name::DisplayName;
 use reprise_core::ids::{ApiKeyId, TenantId, UserId};
 use reprise_core::scope::Scopes;
 use reprise_core::secret::SecretText;
-use reprise_core::store::api_keys::{self, NewApiKey};
+use reprise_core::store::api_keys::{self, Inserted, MAX_KEYS, NewApiKey};
 use reprise_core::store::{StoreError, tenants, users};
 use serde_json::{Value, json};
 
@@ -29,14 +30,14 @@ pub async fn run_tenant(
     command: TenantCommand,
 ) -> anyhow::Result<Value> {
     let TenantCommand::Create { name, user } = command;
-    check_name("--name", &name)?;
-    check_name("--username", &user.username)?;
+    let name = parse_name("--name", &name)?;
+    parse_name("--username", &user.username)?;
     let password_hash = read_password_hash()?;
     let mut conn = connect(database_url).await?;
     let tenant_id = TenantId::new();
     let (user_id, api_key) = conn
         .transaction(async |conn| {
-            tenants::insert(conn, tenant_id, &name).await?;
+            tenants::insert(conn, tenant_id, name.as_str()).await?;
             let user_id = users::insert(
                 conn,
                 tenant_id,
@@ -45,7 +46,8 @@ pub async fn run_tenant(
                 &Scopes::all(),
             )
             .await?;
-            let key = insert_key(conn, tenant_id, user_id, "first", &Scopes::all()).await?;
+            let first = DisplayName::parse("first").expect("a constant that is a name");
+            let key = insert_key(conn, tenant_id, user_id, &first, &Scopes::all()).await?;
             Ok::<_, StoreError>((user_id, key))
         })
         .await
@@ -61,7 +63,7 @@ pub async fn run_tenant(
 pub async fn run_user(database_url: &SecretText, command: UserCommand) -> anyhow::Result<Value> {
     match command {
         UserCommand::Create { tenant_id, user } => {
-            check_name("--username", &user.username)?;
+            parse_name("--username", &user.username)?;
             let password_hash = read_password_hash()?;
             let mut conn = connect(database_url).await?;
             let tenant_id = TenantId::from_uuid(tenant_id);
@@ -101,7 +103,7 @@ pub async fn run_api_key(
         name,
         scope,
     } = command;
-    check_name("--name", &name)?;
+    let name = parse_name("--name", &name)?;
     let mut conn = connect(database_url).await?;
     let Some(user) = users::find_by_name(&mut conn, &username).await? else {
         bail!("there is no user '{username}'");
@@ -110,7 +112,9 @@ pub async fn run_api_key(
         None => user.scopes.clone(),
         Some(text) => Scopes::parse(&text).context("--scope")?,
     };
-    let key = insert_key(&mut conn, user.tenant_id, user.id, &name, &scopes).await?;
+    let Some(key) = insert_key(&mut conn, user.tenant_id, user.id, &name, &scopes).await? else {
+        bail!("the user '{username}' has {MAX_KEYS} API keys already: revoke one first");
+    };
     Ok(json!({"tenant_id": user.tenant_id.as_uuid(), "user_id": user.id.0, "api_key": key}))
 }
 
@@ -119,13 +123,14 @@ async fn connect(database_url: &SecretText) -> anyhow::Result<AsyncPgConnection>
     connected.context("connecting to PostgreSQL (DATABASE_URL)")
 }
 
+/// Makes a key and returns its text; `None` when the user may have no more.
 async fn insert_key(
     conn: &mut AsyncPgConnection,
     tenant_id: TenantId,
     user_id: UserId,
-    name: &str,
+    name: &DisplayName,
     scopes: &Scopes,
-) -> Result<String, StoreError> {
+) -> Result<Option<String>, StoreError> {
     let key = NewKey::generate();
     let row = NewApiKey {
         id: ApiKeyId::new(),
@@ -136,15 +141,14 @@ async fn insert_key(
         scopes,
         expires_at: None,
     };
-    api_keys::insert(conn, tenant_id, &row).await?;
-    Ok(key.text)
+    Ok(match api_keys::insert(conn, tenant_id, &row).await? {
+        Inserted::At(_) => Some(key.text),
+        Inserted::TooMany => None,
+    })
 }
 
-fn check_name(flag: &str, name: &str) -> anyhow::Result<()> {
-    if name.trim().is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
-        bail!("{flag} must have 1 to 200 characters, none of them control characters");
-    }
-    Ok(())
+fn parse_name(flag: &str, text: &str) -> anyhow::Result<DisplayName> {
+    DisplayName::parse(text).map_err(|error| anyhow::anyhow!("{flag} {error}"))
 }
 
 fn explain_taken(error: StoreError, username: &str) -> anyhow::Error {

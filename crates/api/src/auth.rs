@@ -30,7 +30,8 @@ pub struct Caller {
     pub tenant_id: TenantId,
     /// The user it is, or whose key it used.
     pub user_id: UserId,
-    scopes: Scopes,
+    /// What the credential allows.
+    pub scopes: Scopes,
 }
 
 impl Caller {

@@ -58,6 +58,9 @@ pub enum ApiError {
     /// The tenant has as many endpoints as it may have.
     #[error("A tenant has at most {0} endpoints")]
     TooManyEndpoints(i64),
+    /// The user has as many API keys as they may have.
+    #[error("A user has at most {0} API keys; revoke one first")]
+    TooManyApiKeys(i64),
     /// Too many calls of the tenant wait for redeliveries.
     #[error("Too many calls are waiting for redeliveries already")]
     TooManyWaiting,
@@ -125,6 +128,7 @@ impl ApiError {
             },
             Self::EndpointDeleted => (StatusCode::CONFLICT, "endpoint_deleted"),
             Self::TooManyEndpoints(_) => (StatusCode::CONFLICT, "too_many_endpoints"),
+            Self::TooManyApiKeys(_) => (StatusCode::CONFLICT, "too_many_api_keys"),
             Self::TooManyWaiting => (StatusCode::TOO_MANY_REQUESTS, "too_many_waiting"),
             Self::BadIdempotencyKey => (StatusCode::BAD_REQUEST, "bad_idempotency_key"),
             Self::IdempotencyConflict => (StatusCode::CONFLICT, "idempotency_key_reused"),

@@ -1,6 +1,7 @@
 //! `reprise-api`: the HTTP API, and the commands that prepare a database.
 
 mod accounts;
+mod api_keys;
 mod attempt_waiters;
 mod auth;
 mod body;

@@ -25,6 +25,9 @@ use crate::error::ApiError;
     ),
     paths(
         crate::auth::login::create_token,
+        crate::api_keys::create,
+        crate::api_keys::list,
+        crate::api_keys::revoke,
         crate::endpoints::create,
         crate::endpoints::list,
         crate::endpoints::get,

@@ -6,7 +6,7 @@ use actix_web::web::{self, PathConfig, ServiceConfig};
 
 use crate::auth::login;
 use crate::error::ApiError;
-use crate::{deliveries, endpoints, events, health, hooks, metrics, openapi, replays};
+use crate::{api_keys, deliveries, endpoints, events, health, hooks, metrics, openapi, replays};
 use known_path::path;
 
 /// Adds every route to the application.
@@ -20,6 +20,12 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(web::redirect("/docs", "/docs/"))
         .service(openapi::docs())
         .service(path("/v1/auth/token").post(login::create_token))
+        .service(
+            path("/v1/auth/api-keys")
+                .get(api_keys::list)
+                .post(api_keys::create),
+        )
+        .service(path("/v1/auth/api-keys/{api_key_id}").delete(api_keys::revoke))
         .service(
             path("/v1/webhooks/endpoints")
                 .get(endpoints::list)

@@ -7,6 +7,7 @@ pub mod attempt;
 pub mod attempt_outcome;
 pub mod custom_headers;
 pub mod delivery;
+pub mod display_name;
 pub mod endpoint;
 pub mod endpoint_url;
 pub mod event_type;

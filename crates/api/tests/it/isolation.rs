@@ -75,6 +75,9 @@ async fn foreign_unknown_and_malformed_ids_get_the_same_404_on_every_route() {
         .await;
     let event = text(&stage.delivery(&delivery).await["event_id"]);
 
+    let keys = stage.client.get("/v1/auth/api-keys").await.json();
+    let api_key = text(&keys["items"][0]["id"]);
+
     let operations = operations(&stage.client).await;
     assert!(operations.len() >= 7, "{operations:?}");
     for (method, path) in operations {
@@ -85,6 +88,7 @@ async fn foreign_unknown_and_malformed_ids_get_the_same_404_on_every_route() {
                 "hook_id",
                 "request_id",
                 "event_id",
+                "api_key_id",
             ]
             .map(|name| (name, id))
         };
@@ -96,6 +100,7 @@ async fn foreign_unknown_and_malformed_ids_get_the_same_404_on_every_route() {
             ("hook_id", &endpoint),
             ("request_id", &delivery),
             ("event_id", &event),
+            ("api_key_id", &api_key),
         ];
         let answer = call(&stranger, &method, &fill(&path, &foreign)).await;
         assert_eq!(

@@ -1,5 +1,6 @@
 //! `reprise-api` as its clients see it: the real program, over HTTP and on the command line, on a real PostgreSQL.
 
+mod api_keys;
 mod auth;
 mod cli;
 mod command;

@@ -5,15 +5,20 @@ use diesel::{
     BoolExpressionMethods, ExpressionMethods, IntoSql, JoinOnDsl, OptionalExtension, QueryDsl,
     insert_into, sql_types,
 };
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use time::OffsetDateTime;
 
 use super::StoreError;
 use super::schema::{api_keys, users};
 use super::statement::{Bind, statement};
 use super::users::read_scopes;
+use crate::display_name::DisplayName;
 use crate::ids::{ApiKeyId, TenantId, UserId};
 use crate::scope::Scopes;
+
+/// Keys of a user at most, expired ones included. More, and nobody knows any longer which are in use; a program needs
+/// one, and two while it changes from one to the next.
+pub const MAX_KEYS: i64 = 100;
 
 /// An API key as authentication needs it. Revoked and expired ones are never found.
 #[derive(Clone)]
@@ -40,7 +45,7 @@ pub struct NewApiKey<'a> {
     /// Whose key it is.
     pub user_id: UserId,
     /// For people.
-    pub name: &'a str,
+    pub name: &'a DisplayName,
     /// The part of the key that finds the row.
     pub prefix: &'a str,
     /// SHA-256 of the whole key.
@@ -51,7 +56,37 @@ pub struct NewApiKey<'a> {
     pub expires_at: Option<OffsetDateTime>,
 }
 
-/// Keeps a new key.
+/// An API key as its tenant sees it. Revoked ones are never listed.
+#[derive(Clone, Debug)]
+pub struct ListedApiKey {
+    /// The id.
+    pub id: ApiKeyId,
+    /// Whose key it is.
+    pub user_id: UserId,
+    /// For people.
+    pub name: String,
+    /// The part of the key that is no secret.
+    pub prefix: String,
+    /// What it may do, as far as its user may.
+    pub scopes: Scopes,
+    /// When it ends by itself.
+    pub expires_at: Option<OffsetDateTime>,
+    /// Its last use, exact to a minute.
+    pub last_used_at: Option<OffsetDateTime>,
+    /// When it was made.
+    pub created_at: OffsetDateTime,
+}
+
+/// What came of keeping a new key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is kept since this instant.
+    At(OffsetDateTime),
+    /// The user has [`MAX_KEYS`] already, and nothing was kept.
+    TooMany,
+}
+
+/// Keeps a new key, unless its user has [`MAX_KEYS`].
 ///
 /// # Errors
 ///
@@ -60,13 +95,41 @@ pub async fn insert(
     conn: &mut AsyncPgConnection,
     tenant_id: TenantId,
     key: &NewApiKey<'_>,
-) -> Result<(), StoreError> {
-    insert_into(api_keys::table)
+) -> Result<Inserted, StoreError> {
+    conn.transaction(async |conn| {
+        // The lock makes keys of one user come one after the other, so that counting them is exact.
+        users::table
+            .find((tenant_id.as_uuid(), key.user_id.0))
+            .select(users::id)
+            .for_no_key_update()
+            .first::<i64>(conn)
+            .await?;
+        let kept: i64 = api_keys::table
+            .filter(api_keys::tenant_id.eq(tenant_id.as_uuid()))
+            .filter(api_keys::user_id.eq(key.user_id.0))
+            .filter(api_keys::revoked_at.is_null())
+            .count()
+            .get_result(conn)
+            .await?;
+        if kept >= MAX_KEYS {
+            return Ok(Inserted::TooMany);
+        }
+        Ok(Inserted::At(insert_row(conn, tenant_id, key).await?))
+    })
+    .await
+}
+
+async fn insert_row(
+    conn: &mut AsyncPgConnection,
+    tenant_id: TenantId,
+    key: &NewApiKey<'_>,
+) -> Result<OffsetDateTime, StoreError> {
+    Ok(insert_into(api_keys::table)
         .values((
             api_keys::tenant_id.eq(tenant_id.as_uuid()),
             api_keys::id.eq(key.id.as_uuid()),
             api_keys::user_id.eq(key.user_id.0),
-            api_keys::name.eq(key.name),
+            api_keys::name.eq(key.name.as_str()),
             api_keys::prefix.eq(key.prefix),
             api_keys::key_hash.eq(key.key_hash),
             api_keys::scopes.eq(key
@@ -76,9 +139,87 @@ pub async fn insert(
                 .collect::<Vec<_>>()),
             api_keys::expires_at.eq(key.expires_at),
         ))
+        .returning(api_keys::created_at)
+        .get_result(conn)
+        .await?)
+}
+
+/// Lists a tenant's keys, newest first.
+///
+/// Index: the primary key.
+///
+/// # Errors
+///
+/// [`StoreError`] when PostgreSQL can't be asked.
+pub async fn list(
+    conn: &mut AsyncPgConnection,
+    tenant_id: TenantId,
+    before: Option<ApiKeyId>,
+    limit: i64,
+) -> Result<Vec<ListedApiKey>, StoreError> {
+    type Row = (
+        uuid::Uuid,
+        i64,
+        String,
+        String,
+        Vec<Option<String>>,
+        Option<OffsetDateTime>,
+        Option<OffsetDateTime>,
+        OffsetDateTime,
+    );
+    let before = before.map_or(uuid::Uuid::max(), ApiKeyId::as_uuid);
+    let rows: Vec<Row> = api_keys::table
+        .filter(api_keys::tenant_id.eq(tenant_id.as_uuid()))
+        .filter(api_keys::id.lt(before))
+        .filter(api_keys::revoked_at.is_null())
+        .order(api_keys::id.desc())
+        .limit(limit)
+        .select((
+            api_keys::id,
+            api_keys::user_id,
+            api_keys::name,
+            api_keys::prefix,
+            api_keys::scopes,
+            api_keys::expires_at,
+            api_keys::last_used_at,
+            api_keys::created_at,
+        ))
+        .load(conn)
+        .await?;
+    rows.into_iter()
+        .map(
+            |(id, user_id, name, prefix, scopes, expires_at, last_used_at, created_at)| {
+                Ok(ListedApiKey {
+                    id: ApiKeyId::from_uuid(id),
+                    user_id: UserId(user_id),
+                    name,
+                    prefix,
+                    scopes: read_scopes(scopes)?,
+                    expires_at,
+                    last_used_at,
+                    created_at,
+                })
+            },
+        )
+        .collect()
+}
+
+/// Ends a key. False when the tenant has no such key, or has ended it before.
+///
+/// # Errors
+///
+/// [`StoreError`] when PostgreSQL can't be asked.
+pub async fn revoke(
+    conn: &mut AsyncPgConnection,
+    tenant_id: TenantId,
+    id: ApiKeyId,
+) -> Result<bool, StoreError> {
+    let revoked = diesel::update(api_keys::table.find((tenant_id.as_uuid(), id.as_uuid())))
+        .filter(api_keys::revoked_at.is_null())
+        .set(api_keys::revoked_at.eq(now))
         .execute(conn)
         .await?;
-    Ok(())
+    Ok(revoked == 1)
 }
 
 /// Finds a live key by its prefix, over all tenants. The caller compares the hash.

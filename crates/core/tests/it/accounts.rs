@@ -1,8 +1,9 @@
 //! Users and API keys: who is found, and what they may do.
 
+use reprise_core::display_name::DisplayName;
 use reprise_core::ids::ApiKeyId;
 use reprise_core::scope::{Scope, Scopes};
-use reprise_core::store::api_keys::{self, ApiKey, NewApiKey};
+use reprise_core::store::api_keys::{self, ApiKey, Inserted, MAX_KEYS, NewApiKey};
 use reprise_core::store::{StoreError, users};
 use time::OffsetDateTime;
 
@@ -10,6 +11,10 @@ use crate::world::{Account, World};
 
 fn scopes(scopes: &[Scope]) -> Scopes {
     scopes.iter().copied().collect()
+}
+
+fn key_name() -> DisplayName {
+    DisplayName::parse("a key").expect("a name")
 }
 
 async fn insert_key(
@@ -22,7 +27,7 @@ async fn insert_key(
     let key = NewApiKey {
         id,
         user_id: account.owner,
-        name: "a key",
+        name: &key_name(),
         prefix,
         key_hash: &[9; 32],
         scopes,
@@ -150,7 +155,7 @@ async fn a_revoked_or_expired_key_is_not_found() {
         let key = NewApiKey {
             id: ApiKeyId::new(),
             user_id: account.owner,
-            name: "a key",
+            name: &key_name(),
             prefix,
             key_hash: &[9; 32],
             scopes: &Scopes::all(),
@@ -225,7 +230,7 @@ async fn a_prefix_is_taken_once() {
     let key = NewApiKey {
         id: ApiKeyId::new(),
         user_id: account.owner,
-        name: "another",
+        name: &key_name(),
         prefix: "rk_one",
         key_hash: &[8; 32],
         scopes: &Scopes::all(),
@@ -278,4 +283,33 @@ async fn the_use_of_a_key_is_noted_at_most_once_a_minute() {
         .await
         .expect("noted");
     assert_ne!(world.texts(row).await, stale);
+}
+
+#[tokio::test]
+async fn keys_of_a_user_are_bounded_also_when_made_at_once() {
+    let mut world = World::create().await;
+    let account = world.account().await;
+    for index in 1..MAX_KEYS {
+        insert_key(&mut world, account, &format!("rk_{index}"), &Scopes::all()).await;
+    }
+    let (mut one, mut other) = (world.connect().await, world.connect().await);
+    let name = key_name();
+    let scopes = Scopes::all();
+    let key = |prefix| NewApiKey {
+        id: ApiKeyId::new(),
+        user_id: account.owner,
+        name: &name,
+        prefix,
+        key_hash: &[9; 32],
+        scopes: &scopes,
+        expires_at: None,
+    };
+    let (first, second) = (key("rk_last"), key("rk_too_many"));
+    let (one, other) = tokio::join!(
+        api_keys::insert(&mut one, account.tenant, &first),
+        api_keys::insert(&mut other, account.tenant, &second),
+    );
+    let answers = [one.expect("asked"), other.expect("asked")];
+    let refused = answers.iter().filter(|one| **one == Inserted::TooMany);
+    assert_eq!(refused.count(), 1, "{answers:?}");
 }
