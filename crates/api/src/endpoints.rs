@@ -1,6 +1,7 @@
 //! `/v1/webhooks/endpoints`.
 
 mod body;
+pub mod rotation;
 mod signature;
 mod view;
 
@@ -13,7 +14,6 @@ use reprise_core::endpoint::{Endpoint, EndpointStatus};
 use reprise_core::ids::EndpointId;
 use reprise_core::scope::Scope;
 use reprise_core::store::endpoints::{self as store, Changed, EndpointChange};
-
 use reprise_core::store::leases;
 use tokio::time::Instant;
 use tracing::debug;
@@ -225,6 +225,11 @@ async fn change(
             store::change(conn, &state.keys, caller.tenant_id, id, decide).await
         })
         .await?;
+    done(changed)
+}
+
+/// The endpoint as it is after a change.
+fn done(changed: Changed<ApiError>) -> Result<Endpoint, ApiError> {
     match changed {
         Changed::Done(endpoint) => Ok(*endpoint),
         Changed::NotFound => Err(not_found()),

@@ -33,6 +33,7 @@ use crate::error::ApiError;
         crate::endpoints::get,
         crate::endpoints::update,
         crate::endpoints::delete,
+        crate::endpoints::rotation::rotate,
         crate::events::publish,
         crate::deliveries::list,
         crate::deliveries::get,

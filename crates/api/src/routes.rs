@@ -37,6 +37,10 @@ pub fn configure(config: &mut ServiceConfig) {
                 .patch(endpoints::update)
                 .delete(endpoints::delete),
         )
+        .service(
+            path("/v1/webhooks/endpoints/{endpoint_id}/rotate-secret")
+                .post(endpoints::rotation::rotate),
+        )
         .service(path("/v1/webhooks/events").post(events::publish))
         .service(path("/v1/webhooks/deliveries").get(deliveries::list))
         .service(path("/v1/webhooks/deliveries/{delivery_id}").get(deliveries::get))

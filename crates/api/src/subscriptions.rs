@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reprise_core::endpoint::Subscriptions;
 use reprise_core::ids::TenantId;
 use reprise_core::store::events::{self, NewEvent, Published};
-use reprise_core::store::{AsyncPgConnection, StoreError, endpoints};
+use reprise_core::store::{AsyncPgConnection, StoreError, subscriptions};
 
 /// Tenants kept. Beyond it the cache starts anew: simpler than picking one to forget, and as good, since a miss
 /// costs one query.
@@ -69,7 +69,7 @@ impl SubscriptionCache {
         conn: &mut AsyncPgConnection,
         tenant_id: TenantId,
     ) -> Result<Arc<Subscriptions>, StoreError> {
-        let loaded = Arc::new(endpoints::list_subscriptions(conn, tenant_id).await?);
+        let loaded = Arc::new(subscriptions::list(conn, tenant_id).await?);
         let mut by_tenant = self
             .by_tenant
             .lock()

@@ -9,10 +9,10 @@ use crate::endpoint_url::EndpointUrl;
 use crate::event_type::{EventPattern, EventType};
 use crate::ids::{EndpointId, TenantId, UserId};
 use crate::retry::RetryPolicy;
-use crate::signing::{SignatureScheme, SigningSecret};
+use crate::signing::{SignatureScheme, SigningSecrets};
 
 /// What the owner of an endpoint decides about it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EndpointSettings {
     /// Where requests go.
     pub url: EndpointUrl,
@@ -29,7 +29,7 @@ pub struct EndpointSettings {
     /// How requests are signed.
     pub signature: SignatureScheme,
     /// What they are signed with.
-    pub secret: SigningSecret,
+    pub secrets: SigningSecrets,
 }
 
 /// Whether an endpoint receives anything.
@@ -75,6 +75,8 @@ pub struct Endpoint {
     pub failing_since: Option<OffsetDateTime>,
     /// The last success, exact to some seconds.
     pub last_success_at: Option<OffsetDateTime>,
+    /// When its receiver echoed a challenge; `None` again when the URL changes.
+    pub verified_at: Option<OffsetDateTime>,
     /// When it was made.
     pub created_at: OffsetDateTime,
     /// When its settings or status changed last.

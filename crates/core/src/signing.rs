@@ -4,22 +4,22 @@
 //! receivers that were written against the services whose API Reprise speaks, and against the many
 //! that sign the body alone.
 //!
-//! All of it is HMAC-SHA256 today. The `ed25519` of the contract (`v1a`, key `whsk_…`) is a second
-//! kind of [`SigningSecret`]: it joins in [`sign`], as another way to sign the same
-//! [`SignedMessage`] content.
-//!
 //! [spec]: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-pub use self::scheme::{SignaturePrefix, SignatureScheme, SignatureSchemeError};
+pub use self::rotation::{Overlap, PreviousSecret, SigningSecrets};
+pub use self::scheme::{
+    SchemeOptions, SignatureAlgorithm, SignaturePrefix, SignatureScheme, SignatureSchemeError,
+};
 pub use self::secret::{SigningSecret, SigningSecretError};
+pub use self::standard_key::StandardKeyError;
 
+mod rotation;
 mod scheme;
 mod secret;
+mod standard_key;
 
 /// The header of [`SignatureScheme::Standard`].
 pub const STANDARD_HEADER: &str = "webhook-signature";
@@ -51,17 +51,17 @@ pub struct SignatureHeader<'a> {
 ///
 /// # Errors
 ///
-/// No secret, or under `Standard` one that is no `whsec_` secret: both are faults of what was
-/// stored, which [`SigningSecret::parse_for`] keeps out.
+/// No secret, or under `Standard` one that is no key of it: both are faults of what was stored,
+/// which [`SigningSecret::parse_for`] keeps out.
 pub fn sign<'a>(
     scheme: &'a SignatureScheme,
-    secrets: &[SigningSecret],
+    secrets: &[&SigningSecret],
     message: &SignedMessage<'_>,
 ) -> Result<SignatureHeader<'a>, SignError> {
-    let first = secrets.first().ok_or(SignError::NoSecret)?;
+    let first = *secrets.first().ok_or(SignError::NoSecret)?;
     let timestamp = message.timestamp.to_string();
     let (name, value) = match scheme {
-        SignatureScheme::Standard => (STANDARD_HEADER, standard_value(secrets, message)?),
+        SignatureScheme::Standard(_) => (STANDARD_HEADER, standard_value(secrets, message)?),
         SignatureScheme::Timestamped { header } => {
             let content = [timestamp.as_bytes(), b".", message.body];
             let hex = hex(&hmac_sha256(first.text_key(), &content));
@@ -82,28 +82,22 @@ pub enum SignError {
     #[error("the endpoint has no signing secret")]
     NoSecret,
     /// A secret that Standard Webhooks cannot sign with.
-    #[error("the endpoint's signing secret is not a 'whsec_' secret, which its scheme needs")]
+    #[error("the endpoint's signing secret is no key of Standard Webhooks, which its scheme needs")]
     NotStandard,
 }
 
-/// `v1,<base64>` for every secret, separated by a space.
+/// A versioned signature for every secret, separated by a space.
 fn standard_value(
-    secrets: &[SigningSecret],
+    secrets: &[&SigningSecret],
     message: &SignedMessage<'_>,
 ) -> Result<String, SignError> {
-    let timestamp = message.timestamp.to_string();
-    let content = [
-        message.id.as_bytes(),
-        b".",
-        timestamp.as_bytes(),
-        b".",
-        message.body,
-    ];
     let signatures: Vec<String> = secrets
         .iter()
         .map(|secret| {
-            let key = secret.standard_key().ok_or(SignError::NotStandard)?;
-            Ok(format!("v1,{}", BASE64.encode(hmac_sha256(key, &content))))
+            Ok(secret
+                .standard_key()
+                .ok_or(SignError::NotStandard)?
+                .sign(message))
         })
         .collect::<Result<_, _>>()?;
     Ok(signatures.join(" "))
@@ -129,9 +123,13 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD as BASE64;
     use proptest::prelude::*;
 
     use super::*;
+
+    const STANDARD: SignatureScheme = SignatureScheme::Standard(SignatureAlgorithm::HmacSha256);
 
     const MESSAGE: SignedMessage<'_> = SignedMessage {
         id: "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -140,19 +138,24 @@ mod tests {
     };
 
     fn own_secret() -> SigningSecret {
-        SigningSecret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        SigningSecret::parse_for(&STANDARD, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
             .expect("the published secret parses")
     }
 
     fn scheme(name: &str, header: &str, prefix: Option<&str>) -> SignatureScheme {
-        SignatureScheme::parse(name, Some(header), prefix).expect("a test scheme parses")
+        let options = SchemeOptions {
+            header: Some(header),
+            prefix,
+            algorithm: None,
+        };
+        SignatureScheme::parse(name, options).expect("a test scheme parses")
     }
 
     fn text_secret(scheme: &SignatureScheme, text: &str) -> SigningSecret {
         SigningSecret::parse_for(scheme, text).expect("a test secret parses")
     }
 
-    fn signed(scheme: &SignatureScheme, secrets: &[SigningSecret]) -> (String, String) {
+    fn signed(scheme: &SignatureScheme, secrets: &[&SigningSecret]) -> (String, String) {
         let header = sign(scheme, secrets, &MESSAGE).expect("the secrets fit the scheme");
         (header.name.to_owned(), header.value)
     }
@@ -174,7 +177,7 @@ mod tests {
     #[test]
     fn standard_agrees_with_the_published_vector() {
         assert_eq!(
-            signed(&SignatureScheme::Standard, &[own_secret()]),
+            signed(&STANDARD, &[&own_secret()]),
             (
                 "webhook-signature".to_owned(),
                 "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=".to_owned()
@@ -188,7 +191,7 @@ mod tests {
         let body = scheme("body", "X-Hub-Signature-256", Some("sha256="));
         let secret = text_secret(&body, "abc123");
         assert_eq!(
-            signed(&body, std::slice::from_ref(&secret)),
+            signed(&body, &[&secret]),
             (
                 "X-Hub-Signature-256".to_owned(),
                 "sha256=92b41da613c69e45a914b1251afbffc23d9834d74709756b34e2f05045088a9c"
@@ -197,7 +200,7 @@ mod tests {
         );
         let timestamped = scheme("timestamped", "X-Signature", None);
         assert_eq!(
-            signed(&timestamped, &[secret]),
+            signed(&timestamped, &[&secret]),
             (
                 "X-Signature".to_owned(),
                 "t=1614265330,v1=ad7eb84528900a442051376b9ed5cb33891bb64943aaa61bd766b1d812f55d18"
@@ -208,15 +211,15 @@ mod tests {
 
     #[test]
     fn only_standard_signs_with_every_secret() {
-        let old = SigningSecret::generate();
-        let (_, both) = signed(&SignatureScheme::Standard, &[own_secret(), old.clone()]);
+        let old = SigningSecret::generate_for(&STANDARD);
+        let (_, both) = signed(&STANDARD, &[&own_secret(), &old]);
         assert!(verifies(own_secret().expose(), &MESSAGE, &both));
         assert!(verifies(old.expose(), &MESSAGE, &both));
 
         let body = scheme("body", "X-Signature", None);
         assert_eq!(
-            signed(&body, &[own_secret(), old]),
-            signed(&body, &[own_secret()])
+            signed(&body, &[&own_secret(), &old]),
+            signed(&body, &[&own_secret()])
         );
     }
 
@@ -224,10 +227,9 @@ mod tests {
     fn secrets_that_cannot_sign_are_an_error() {
         let body = scheme("body", "X-Signature", None);
         let text = text_secret(&body, "abc123");
-        let standard = SignatureScheme::Standard;
-        assert_eq!(sign(&standard, &[], &MESSAGE), Err(SignError::NoSecret));
+        assert_eq!(sign(&STANDARD, &[], &MESSAGE), Err(SignError::NoSecret));
         assert_eq!(
-            sign(&standard, &[text], &MESSAGE),
+            sign(&STANDARD, &[&text], &MESSAGE),
             Err(SignError::NotStandard)
         );
     }
@@ -241,10 +243,10 @@ mod tests {
             body: Vec<u8>,
             flipped in any::<prop::sample::Index>(),
         ) {
-            let secret = SigningSecret::parse(&format!("whsec_{}", BASE64.encode(key)))
+            let secret = SigningSecret::parse_for(&STANDARD, &format!("whsec_{}", BASE64.encode(key)))
                 .expect("24 to 64 bytes are a secret");
             let message = SignedMessage { id: &id, timestamp, body: &body };
-            let value = sign(&SignatureScheme::Standard, std::slice::from_ref(&secret), &message)
+            let value = sign(&STANDARD, &[&secret], &message)
                 .expect("the secret fits")
                 .value;
             prop_assert!(verifies(secret.expose(), &message, &value));

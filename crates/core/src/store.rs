@@ -25,6 +25,7 @@ pub mod replays;
 mod schema;
 pub mod settling;
 mod statement;
+pub mod subscriptions;
 pub mod tenants;
 pub mod users;
 

@@ -1,4 +1,4 @@
-//! Maintenance: settling endpoints whose status has changed, partitions, retention, old idempotency keys.
+//! Maintenance: settling endpoints whose status has changed, partitions, retention, what has expired.
 //!
 //! Every dispatcher does it; locks in PostgreSQL see to it that they do not do it twice.
 
@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reprise_core::store::settling::{self, Settled};
-use reprise_core::store::{AsyncPgConnection, Database, StoreError, idempotency_keys, partitions};
+use reprise_core::store::{
+    AsyncPgConnection, Database, StoreError, endpoints, idempotency_keys, partitions,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::outage::Watch;
@@ -65,6 +67,7 @@ impl Maintenance {
     async fn keep_house(&self, conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
         partitions::keep_ahead(conn).await?;
         partitions::drop_expired(conn, self.retention).await?;
+        endpoints::forget_expired_secrets(conn).await?;
         while !self.stop.is_cancelled() && idempotency_keys::forget_old(conn).await? > 0 {}
         Ok(())
     }

@@ -57,8 +57,7 @@ fn headers(claim: &Claim, target: &Target, content: &Content<'_>) -> Result<Head
         timestamp,
         body: content.payload,
     };
-    let secrets = std::slice::from_ref(&target.secret);
-    let signature = sign(&target.signature, secrets, &message).context("signing")?;
+    let signature = sign(&target.signature, &target.live_secrets(), &message).context("signing")?;
 
     let mut headers = HeaderMap::with_capacity(12 + target.custom_headers.len());
     // Custom headers first: none of them can replace one of ours.

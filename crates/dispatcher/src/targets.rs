@@ -2,18 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
-use reprise_core::endpoint::Endpoint;
 use reprise_core::ids::{EndpointId, TenantId};
 use reprise_core::retry::RetryPolicy;
 use reprise_core::sealing::KeyRing;
-use reprise_core::signing::{SignatureScheme, SigningSecret};
+use reprise_core::signing::{SignatureScheme, SigningSecret, SigningSecrets};
 use reprise_core::store::delivery_queue::Claim;
-use reprise_core::store::{AsyncPgConnection, StoreError, endpoints};
+use reprise_core::store::endpoints::{self, LoadedEndpoint};
+use reprise_core::store::{AsyncPgConnection, StoreError};
+use time::OffsetDateTime;
 use tracing::error;
 
 /// Endpoints cached at most: some 2 KiB each. Past it the cache starts anew, which costs one load per batch for a
@@ -28,13 +29,15 @@ pub(crate) struct Target {
     pub(crate) timeout: Duration,
     pub(crate) retry: RetryPolicy,
     pub(crate) signature: SignatureScheme,
-    pub(crate) secret: SigningSecret,
+    secrets: SigningSecrets,
+    /// The database's time when they were read, and the moment here.
+    read_at: (OffsetDateTime, Instant),
     pub(crate) custom_headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Target {
-    fn prepare(version: i64, endpoint: Endpoint) -> Result<Self> {
-        let settings = endpoint.settings;
+    fn prepare(loaded: LoadedEndpoint) -> Result<Self> {
+        let settings = loaded.endpoint.settings;
         let custom_headers = settings
             .custom_headers
             .iter()
@@ -47,14 +50,22 @@ impl Target {
             .collect::<Result<_>>()
             .context("custom headers")?;
         Ok(Self {
-            version,
+            version: loaded.version,
             url: settings.url.as_str().parse().context("URL")?,
             timeout: settings.timeout,
             retry: settings.retry,
             signature: settings.signature,
-            secret: settings.secret,
+            secrets: settings.secrets,
+            read_at: (loaded.read_at, Instant::now()),
             custom_headers,
         })
+    }
+
+    /// What signs now, the preferred one first. The overlap of a rotation ends by the database's clock, however often
+    /// this machine's is set.
+    pub(crate) fn live_secrets(&self) -> Vec<&SigningSecret> {
+        let (read_at, read) = self.read_at;
+        self.secrets.live(read_at + read.elapsed())
     }
 }
 
@@ -132,10 +143,10 @@ impl Targets {
         Ok(())
     }
 
-    fn insert(&mut self, loaded: Vec<(i64, Endpoint)>) {
-        for (version, endpoint) in loaded {
-            let id = endpoint.id;
-            match Target::prepare(version, endpoint) {
+    fn insert(&mut self, loaded: Vec<LoadedEndpoint>) {
+        for loaded in loaded {
+            let id = loaded.endpoint.id;
+            match Target::prepare(loaded) {
                 Ok(target) => {
                     self.cache.insert(id, Arc::new(target));
                 }

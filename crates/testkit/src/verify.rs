@@ -1,9 +1,10 @@
 //! A verifier of Standard Webhooks signatures that shares no code with the signer.
 //!
 //! Written from the specification, <https://github.com/standard-webhooks/standard-webhooks>: the
-//! signed content is `id.timestamp.body`, the key is what follows `whsec_` in Base64, and one
-//! matching `v1` signature among those in `webhook-signature` is enough.
+//! signed content is `id.timestamp.body`, the key is what follows `whsec_` (or `whpk_`) in Base64, and
+//! one matching `v1` (or `v1a`) signature among those in `webhook-signature` is enough.
 
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -14,31 +15,47 @@ use crate::receiver::Received;
 /// How far the timestamp may lie from the moment of receipt: what the reference libraries allow.
 const TOLERANCE: Duration = Duration::minutes(5);
 
-/// Checks the signature and the timestamp of a webhook against a `whsec_…` secret.
+/// Checks the signature and the timestamp of a webhook against a `whsec_…` secret or a `whpk_…` public key.
 ///
 /// # Errors
 ///
 /// What is missing or wrong, in words.
-pub fn verify_standard(secret: &str, received: &Received) -> Result<(), String> {
+pub fn verify_standard(key: &str, received: &Received) -> Result<(), String> {
     let id = required(received, "webhook-id")?;
     let timestamp = required(received, "webhook-timestamp")?;
     let signatures = required(received, "webhook-signature")?;
     check_timestamp(timestamp, received.received_at)?;
-    let mac = Hmac::<Sha256>::new_from_slice(&key_of(secret)?)
-        .map_err(|error| error.to_string())?
-        .chain_update(format!("{id}.{timestamp}."))
-        .chain_update(&received.body);
-    let matches = |signature: &str| {
-        signature
-            .strip_prefix("v1,")
-            .and_then(|encoded| STANDARD.decode(encoded).ok())
-            .is_some_and(|signature| mac.clone().verify_slice(&signature).is_ok())
+    let mut content = format!("{id}.{timestamp}.").into_bytes();
+    content.extend_from_slice(&received.body);
+    let matches = match key.strip_prefix("whpk_") {
+        Some(public_key) => any_asymmetric(signatures, &decode(public_key)?, &content),
+        None => any_symmetric(signatures, &key_of(key)?, &content)?,
     };
-    if signatures.split(' ').any(matches) {
+    if matches {
         Ok(())
     } else {
-        Err(format!("no signature in {signatures:?} matches the secret"))
+        Err(format!("no signature in {signatures:?} matches the key"))
     }
+}
+
+/// The signatures of one version.
+fn of_version<'a>(signatures: &'a str, version: &'a str) -> impl Iterator<Item = Vec<u8>> + 'a {
+    signatures.split(' ').filter_map(move |signature| {
+        let (name, encoded) = signature.split_once(',')?;
+        (name == version).then(|| STANDARD.decode(encoded).ok())?
+    })
+}
+
+fn any_symmetric(signatures: &str, key: &[u8], content: &[u8]) -> Result<bool, String> {
+    let mac = Hmac::<Sha256>::new_from_slice(key)
+        .map_err(|error| error.to_string())?
+        .chain_update(content);
+    Ok(of_version(signatures, "v1").any(|tag| mac.clone().verify_slice(&tag).is_ok()))
+}
+
+fn any_asymmetric(signatures: &str, public_key: &[u8], content: &[u8]) -> bool {
+    let key = UnparsedPublicKey::new(&ED25519, public_key);
+    of_version(signatures, "v1a").any(|signature| key.verify(content, &signature).is_ok())
 }
 
 fn required<'a>(received: &'a Received, name: &str) -> Result<&'a str, String> {
@@ -51,9 +68,13 @@ fn key_of(secret: &str) -> Result<Vec<u8>, String> {
     let encoded = secret
         .strip_prefix("whsec_")
         .ok_or("the secret does not begin with whsec_")?;
+    decode(encoded)
+}
+
+fn decode(encoded: &str) -> Result<Vec<u8>, String> {
     STANDARD
         .decode(encoded)
-        .map_err(|error| format!("the secret is not Base64: {error}"))
+        .map_err(|error| format!("the key is not Base64: {error}"))
 }
 
 fn check_timestamp(timestamp: &str, received_at: OffsetDateTime) -> Result<(), String> {

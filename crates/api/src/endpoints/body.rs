@@ -8,12 +8,12 @@ use reprise_core::endpoint::{Endpoint, EndpointSettings, EndpointStatus};
 use reprise_core::endpoint_url::{EndpointUrl, UrlRules};
 use reprise_core::event_type::EventPattern;
 use reprise_core::retry::{RetryDelays, RetryPolicy, RetrySchedule};
-use reprise_core::signing::{SignatureScheme, SigningSecret};
+use reprise_core::signing::{SignatureScheme, SigningSecret, SigningSecrets};
 use reprise_core::store::endpoints::EndpointChange;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::signature::{SignatureChoice, check_secret};
+use super::signature::{SignatureChoice, check_secret, keep_secrets};
 use crate::faults::{Faults, Field, Fields, name};
 
 /// Event patterns of an endpoint at most.
@@ -35,7 +35,7 @@ pub struct SignatureBody {
     header: Option<String>,
     /// What precedes the signature; only with `body`.
     prefix: Option<String>,
-    /// `hmac-sha256`.
+    /// `hmac-sha256` (default), or with `standard` also `ed25519`.
     algorithm: Option<String>,
 }
 
@@ -55,7 +55,9 @@ pub struct EndpointBody {
     max_retries: Option<i32>,
     /// Headers sent besides ours.
     headers: Option<BTreeMap<String, String>>,
-    /// The signing secret, made by us if it is not given: `whsec_` and base64 of 24 to 64 bytes.
+    /// The signing secret, made by us if it is not given: `whsec_` and base64 of 24 to 64 bytes; with `ed25519` `whsk_`
+    /// and base64 of a seed, or of a seed and its public key; with `timestamped` and `body` 1 to 256 visible ASCII
+    /// characters.
     secret: Option<String>,
     /// How requests are signed.
     signature: Option<SignatureBody>,
@@ -80,7 +82,7 @@ pub struct EndpointPatchBody {
     max_retries: Option<i32>,
     /// Headers sent besides ours; replaces all that were there.
     headers: Option<BTreeMap<String, String>>,
-    /// Another signing secret, at once.
+    /// Another signing secret, at once; one that overlaps with the old one: `rotate-secret`.
     secret: Option<String>,
     /// How requests are signed.
     signature: Option<SignatureBody>,
@@ -204,10 +206,10 @@ impl EndpointPatch {
     /// The settings of a new endpoint.
     pub(super) fn into_new(self) -> Result<EndpointSettings, Faults> {
         let faults = self.faults.clone();
-        let signature = self.resolve_signature(&SignatureScheme::Standard, &faults);
+        let signature = self.resolve_signature(&SignatureScheme::default(), &faults);
         let secret = match &self.secret {
             Some(text) => check_secret(signature.as_ref(), text, &faults),
-            None => Some(SigningSecret::generate()),
+            None => signature.as_ref().map(SigningSecret::generate_for),
         };
         let retry = make_policy(
             self.schedule.unwrap_or_default(),
@@ -225,7 +227,7 @@ impl EndpointPatch {
                 retry: retry?,
                 custom_headers,
                 signature: signature?,
-                secret: secret?,
+                secrets: SigningSecrets::new(secret?),
             })
         })();
         faults.unless(settings)
@@ -245,11 +247,10 @@ impl EndpointPatch {
         let faults = self.faults.clone();
         let old = &endpoint.settings;
         let signature = self.resolve_signature(&old.signature, &faults);
-        let secret_text = self
-            .secret
-            .as_deref()
-            .unwrap_or_else(|| old.secret.expose());
-        let secret = check_secret(signature.as_ref(), secret_text, &faults);
+        let secrets = match &self.secret {
+            Some(text) => check_secret(signature.as_ref(), text, &faults).map(SigningSecrets::new),
+            None => keep_secrets(signature.as_ref(), &old.secrets, &faults),
+        };
         let retry = make_policy(
             self.schedule
                 .unwrap_or_else(|| old.retry.schedule().clone()),
@@ -280,7 +281,7 @@ impl EndpointPatch {
                 retry: retry?,
                 custom_headers,
                 signature: signature?,
-                secret: secret?,
+                secrets: secrets?,
             };
             Some(EndpointChange { settings, status })
         })();

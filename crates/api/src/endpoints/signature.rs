@@ -1,7 +1,9 @@
 //! What a caller may say of an endpoint's signature.
 
-use reprise_core::custom_headers::HeaderName;
-use reprise_core::signing::{SignatureScheme, SigningSecret};
+use reprise_core::signing::{
+    SchemeOptions, SignatureAlgorithm, SignatureScheme, SigningSecret, SigningSecretError,
+    SigningSecrets,
+};
 
 use crate::faults::{Faults, Field, name};
 
@@ -11,13 +13,15 @@ pub(super) struct SignatureChoice {
     scheme: Option<String>,
     header: Option<String>,
     prefix: Option<String>,
+    algorithm: Option<SignatureAlgorithm>,
 }
 
 impl SignatureChoice {
     /// What `null` says.
     pub(super) fn standard() -> Self {
         Self {
-            scheme: Some(SignatureScheme::Standard.as_str().to_owned()),
+            scheme: Some(SignatureScheme::default().as_str().to_owned()),
+            algorithm: Some(SignatureAlgorithm::default()),
             ..Self::default()
         }
     }
@@ -29,20 +33,14 @@ impl SignatureChoice {
             scheme: fields.optional("scheme", Field::text),
             header: fields.optional("header", Field::text),
             prefix: fields.optional("prefix", Field::text),
+            algorithm: fields.optional("algorithm", |field| field.parse(SignatureAlgorithm::parse)),
         };
-        fields.optional("algorithm", |field| {
-            let here = field.clone();
-            match field.text()?.as_str() {
-                "hmac-sha256" => Some(()),
-                "ed25519" => here.value_error("ed25519 signatures are not supported yet"),
-                _ => here.value_error("the algorithm must be 'hmac-sha256'"),
-            }
-        });
         fields.finish();
         Some(choice)
     }
 
-    /// The scheme that it comes to. Header and prefix of the old one are kept with the same scheme only.
+    /// The scheme that it comes to. Header, prefix and algorithm of the old one are kept with the same scheme
+    /// only.
     pub(super) fn resolve(
         &self,
         old: &SignatureScheme,
@@ -50,19 +48,22 @@ impl SignatureChoice {
     ) -> Option<SignatureScheme> {
         let scheme = self.scheme.as_deref().unwrap_or_else(|| old.as_str());
         let kept = Some(old).filter(|old| old.as_str() == scheme);
-        let kept_header = || {
-            kept.and_then(SignatureScheme::header)
-                .map(HeaderName::as_str)
+        let options = SchemeOptions {
+            header: self
+                .header
+                .as_deref()
+                .or_else(|| Some(kept?.header()?.as_str())),
+            prefix: self
+                .prefix
+                .as_deref()
+                .or_else(|| Some(kept?.prefix()?.as_str())),
+            algorithm: self
+                .algorithm
+                .or_else(|| kept.map(SignatureScheme::algorithm)),
         };
-        let kept_prefix = || {
-            kept.and_then(SignatureScheme::prefix)
-                .map(|prefix| prefix.as_str())
-        };
-        let header = self.header.as_deref().or_else(kept_header);
-        let prefix = self.prefix.as_deref().or_else(kept_prefix);
-        SignatureScheme::parse(scheme, header, prefix)
+        SignatureScheme::parse(scheme, options)
             .map_err(|error| {
-                let loc = vec![name("body"), name("signature")];
+                let loc = vec![name("body"), name("signature"), name(error.part())];
                 faults.note(loc, "value_error", format!("Value error, {error}"));
             })
             .ok()
@@ -75,7 +76,20 @@ pub(super) fn check_secret(
     text: &str,
     faults: &Faults,
 ) -> Option<SigningSecret> {
-    SigningSecret::parse_for(signature?, text)
+    noted(SigningSecret::parse_for(signature?, text), faults)
+}
+
+/// The secrets that an endpoint has, for the scheme that it gets.
+pub(super) fn keep_secrets(
+    signature: Option<&SignatureScheme>,
+    secrets: &SigningSecrets,
+    faults: &Faults,
+) -> Option<SigningSecrets> {
+    noted(secrets.read_for(signature?), faults)
+}
+
+fn noted<T>(parsed: Result<T, SigningSecretError>, faults: &Faults) -> Option<T> {
+    parsed
         .map_err(|error| {
             let loc = vec![name("body"), name("secret")];
             faults.note(loc, "value_error", format!("Value error, {error}"));

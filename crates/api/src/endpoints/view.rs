@@ -7,6 +7,7 @@ use reprise_core::endpoint::{Endpoint, EndpointStatus};
 use reprise_core::retry::RetrySchedule;
 use serde::Serialize;
 use serde_json::Value;
+use time::OffsetDateTime;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 
@@ -21,7 +22,7 @@ pub struct SignatureResponse {
     header: String,
     /// What precedes the signature; only with `body`.
     prefix: Option<String>,
-    /// `hmac-sha256`.
+    /// `hmac-sha256` or `ed25519`.
     algorithm: &'static str,
 }
 
@@ -57,6 +58,11 @@ pub struct EndpointResponse {
     signature: SignatureResponse,
     /// The secret's beginning and end, to tell it from another.
     secret_hint: String,
+    /// With `ed25519`, what receivers verify with: `whpk_…`.
+    public_key: Option<String>,
+    /// Until then the secret before the last rotation signs too.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    previous_secret_expires_at: Option<Timestamp>,
     enabled: bool,
     /// `enabled`, `disabled` or `deleted`.
     status: &'static str,
@@ -67,6 +73,9 @@ pub struct EndpointResponse {
     /// The last success, exact to ten seconds.
     #[schema(value_type = Option<String>, format = DateTime)]
     last_success_at: Option<Timestamp>,
+    /// When the receiver echoed a challenge; null again when the URL changes.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    verified_at: Option<Timestamp>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -112,9 +121,16 @@ impl From<&Endpoint> for EndpointResponse {
                     ToString::to_string,
                 ),
                 prefix: signature.prefix().map(|prefix| prefix.as_str().to_owned()),
-                algorithm: "hmac-sha256",
+                algorithm: signature.algorithm().as_str(),
             },
-            secret_hint: settings.secret.hint(),
+            secret_hint: settings.secrets.current().hint(),
+            public_key: settings.secrets.current().public_key(),
+            previous_secret_expires_at: settings
+                .secrets
+                .previous()
+                .map(|previous| previous.expires_at)
+                .filter(|expires_at| *expires_at > OffsetDateTime::now_utc())
+                .map(Timestamp),
             enabled: endpoint.status == EndpointStatus::Enabled,
             status: endpoint.status.as_str(),
             disabled_reason: match &endpoint.status {
@@ -123,6 +139,7 @@ impl From<&Endpoint> for EndpointResponse {
             },
             failing_since: endpoint.failing_since.map(Timestamp),
             last_success_at: endpoint.last_success_at.map(Timestamp),
+            verified_at: endpoint.verified_at.map(Timestamp),
             created_at: Timestamp(endpoint.created_at),
             updated_at: Timestamp(endpoint.updated_at),
         }
@@ -133,7 +150,7 @@ impl From<&Endpoint> for EndpointWithSecret {
     fn from(endpoint: &Endpoint) -> Self {
         Self {
             endpoint: endpoint.into(),
-            secret: endpoint.settings.secret.expose().to_owned(),
+            secret: endpoint.settings.secrets.current().expose().to_owned(),
         }
     }
 }

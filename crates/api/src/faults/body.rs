@@ -49,6 +49,16 @@ impl Fields {
         }
     }
 
+    /// Reads a body that may be left out: nothing stands for an object without fields.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_body`](Self::from_body).
+    pub fn from_optional_body(body: &[u8], faults: &Faults) -> Result<Self, Faults> {
+        let body = if body.is_empty() { b"{}" } else { body };
+        Self::from_body(body, faults)
+    }
+
     pub(super) fn from_map(map: Map<String, Value>, loc: Vec<Step>, faults: Faults) -> Self {
         let values = map
             .into_iter()

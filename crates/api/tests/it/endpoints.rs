@@ -53,7 +53,7 @@ async fn new_endpoint_has_the_defaults_of_the_contract() {
         "signature": {
             "scheme": "standard", "header": "webhook-signature", "prefix": null, "algorithm": "hmac-sha256"
         },
-        "secret_hint": hint, "enabled": true, "status": "enabled", "disabled_reason": null,
+        "secret_hint": hint, "public_key": null, "previous_secret_expires_at": null, "verified_at": null, "enabled": true, "status": "enabled", "disabled_reason": null,
         "failing_since": null, "last_success_at": null,
     });
     assert_eq!(made["user_id"], stage.tenant.user_id);
@@ -147,8 +147,8 @@ async fn faults_of_an_endpoint_are_told_all_at_once() {
         faults(stage.client.post(PATH, &signature).await),
         [
             "body.signature.algorithm: value_error",
+            "body.signature.scheme: value_error",
             "body.signature.x: extra_forbidden",
-            "body.signature: value_error",
         ]
     );
     let clash =
@@ -160,7 +160,7 @@ async fn faults_of_an_endpoint_are_told_all_at_once() {
     let puzzling = json!({"signature": {"scheme": "md5"}, "secret": "free-text"});
     assert_eq!(
         faults(stage.client.post(PATH, &puzzling).await),
-        ["body.signature: value_error", "body.url: missing"],
+        ["body.signature.scheme: value_error", "body.url: missing"],
         "a secret is not judged by a scheme that nobody knows"
     );
     let nul = json!({"url": URL, "description": "a\0b"});

@@ -13,5 +13,6 @@ mod played_dispatcher;
 mod publish;
 mod redeliver;
 mod replay;
+mod rotation;
 mod rows;
 mod stage;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use reprise_core::event_type::EventType;
 use reprise_core::ids::{EventId, TenantId};
-use reprise_core::store::endpoints::list_subscriptions;
 use reprise_core::store::events::{NewEvent, publish};
+use reprise_core::store::subscriptions;
 use reprise_testkit::http::Response;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -260,7 +260,7 @@ async fn redelivery_goes_ahead_of_any_backlog() {
     let mut play = Play::start().await;
     let mut conn = play.stage.database.connect().await;
     let tenant_id: TenantId = play.stage.tenant.tenant_id.parse().expect("an id");
-    let subscriptions = list_subscriptions(&mut conn, tenant_id)
+    let subscriptions = subscriptions::list(&mut conn, tenant_id)
         .await
         .expect("subscriptions");
     for _ in 0..1_000 {

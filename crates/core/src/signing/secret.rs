@@ -2,79 +2,70 @@
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-
+use super::standard_key::{PRIVATE_PREFIX, SYMMETRIC_PREFIX, StandardKey, StandardKeyError};
+use super::{SignatureAlgorithm, SignatureScheme};
 use crate::secret::SecretText;
-use crate::signing::SignatureScheme;
-
-/// What a Standard Webhooks secret begins with.
-const PREFIX: &str = "whsec_";
-
-/// Key length in bytes of a `whsec_` secret: Standard Webhooks' bounds.
-const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
-
-/// Key length in bytes of the secrets we make: SHA-256's own, past which HMAC gains nothing.
-const GENERATED_KEY_BYTES: usize = 32;
 
 /// Longest secret of the schemes that take any text, in bytes.
 const MAX_TEXT_BYTES: usize = 256;
 
 /// A signing secret of an endpoint.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct SigningSecret {
     text: SecretText,
-    /// The decoded key, where the text is a `whsec_` secret.
-    standard_key: Option<Vec<u8>>,
+    /// The decoded key, where the text is one of Standard Webhooks.
+    standard_key: Option<StandardKey>,
 }
 
+impl PartialEq for SigningSecret {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for SigningSecret {}
+
 impl SigningSecret {
-    /// Makes a secret of 256 random bits, which serves every scheme.
-    pub fn generate() -> Self {
-        let key: [u8; GENERATED_KEY_BYTES] = rand::random();
+    /// Makes a secret of 256 random bits for a scheme.
+    pub fn generate_for(scheme: &SignatureScheme) -> Self {
+        let text = StandardKey::generate(scheme.algorithm());
         Self {
-            text: SecretText::new(format!("{PREFIX}{}", BASE64.encode(key))),
-            standard_key: Some(key.to_vec()),
+            standard_key: StandardKey::parse(scheme.algorithm(), &text).ok(),
+            text: SecretText::new(text),
         }
     }
 
-    /// Parses a `whsec_` secret: the prefix and the base64 of 24 to 64 bytes.
-    ///
-    /// # Errors
-    ///
-    /// Says which rule the text breaks, without showing it.
-    pub fn parse(text: &str) -> Result<Self, SigningSecretError> {
-        Ok(Self {
-            standard_key: Some(decode_standard(text)?),
-            text: SecretText::new(text),
-        })
-    }
-
-    /// Parses a secret for a scheme: a `whsec_` secret for `Standard`, 1 to 256 visible ASCII
-    /// characters for the others.
+    /// Parses a secret for a scheme. `Standard` takes a `whsec_` secret (the base64 of 24 to 64 bytes), or with Ed25519
+    /// a `whsk_` key; the other schemes take 1 to 256 visible ASCII characters.
     ///
     /// # Errors
     ///
     /// Says which rule the text breaks, without showing it.
     pub fn parse_for(scheme: &SignatureScheme, text: &str) -> Result<Self, SigningSecretError> {
-        match scheme {
-            SignatureScheme::Standard => Self::parse(text),
+        let standard_key = match scheme {
+            SignatureScheme::Standard(algorithm) => Some(StandardKey::parse(*algorithm, text)?),
             SignatureScheme::Timestamped { .. } | SignatureScheme::Body { .. } => {
                 let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
                 if text.is_empty() || text.len() > MAX_TEXT_BYTES || !is_visible {
                     return Err(SigningSecretError::BadText);
                 }
-                Ok(Self {
-                    standard_key: decode_standard(text).ok(),
-                    text: SecretText::new(text),
-                })
+                StandardKey::parse(SignatureAlgorithm::HmacSha256, text).ok()
             }
-        }
+        };
+        Ok(Self {
+            standard_key,
+            text: SecretText::new(text),
+        })
     }
 
     /// Hands out the text, to be sealed, or shown to its owner once.
     pub fn expose(&self) -> &str {
         self.text.expose()
+    }
+
+    /// The public half of an Ed25519 key: `whpk_…`.
+    pub fn public_key(&self) -> Option<String> {
+        self.standard_key.as_ref()?.public_key()
     }
 
     /// What the owner can recognise the secret by: `whsec_…` and its last four characters.
@@ -84,7 +75,10 @@ impl SigningSecret {
         /// The least length at which four characters give little away.
         const MIN_BYTES: usize = 16;
         let text = self.expose();
-        let prefix = if text.starts_with(PREFIX) { PREFIX } else { "" };
+        let prefix = [SYMMETRIC_PREFIX, PRIVATE_PREFIX]
+            .into_iter()
+            .find(|prefix| text.starts_with(prefix))
+            .unwrap_or("");
         let end = match text.len().checked_sub(4) {
             Some(at) if text.len() >= MIN_BYTES => &text[at..],
             _ => "",
@@ -93,8 +87,8 @@ impl SigningSecret {
     }
 
     /// The key of the scheme `Standard`.
-    pub(super) fn standard_key(&self) -> Option<&[u8]> {
-        self.standard_key.as_deref()
+    pub(super) fn standard_key(&self) -> Option<&StandardKey> {
+        self.standard_key.as_ref()
     }
 
     /// The key of the other schemes: the text's own bytes, also where it begins with `whsec_`.
@@ -112,68 +106,54 @@ impl fmt::Debug for SigningSecret {
 /// Why a text is no signing secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SigningSecretError {
-    /// The prefix is missing.
-    #[error("must begin with '{PREFIX}'")]
-    MissingPrefix,
-    /// What follows the prefix is not base64.
-    #[error("must be '{PREFIX}' followed by standard base64 with padding")]
-    NotBase64,
-    /// The key is too short or too long.
-    #[error(
-        "must be the base64 of {} to {} bytes",
-        KEY_BYTES.start(),
-        KEY_BYTES.end()
-    )]
-    BadKeyLength,
+    /// No key of Standard Webhooks.
+    #[error(transparent)]
+    Standard(#[from] StandardKeyError),
     /// A text that the schemes with free secrets do not take.
     #[error("must be 1 to {MAX_TEXT_BYTES} visible ASCII characters")]
     BadText,
 }
 
-fn decode_standard(text: &str) -> Result<Vec<u8>, SigningSecretError> {
-    let encoded = text
-        .strip_prefix(PREFIX)
-        .ok_or(SigningSecretError::MissingPrefix)?;
-    let key = BASE64
-        .decode(encoded)
-        .map_err(|_| SigningSecretError::NotBase64)?;
-    if !KEY_BYTES.contains(&key.len()) {
-        return Err(SigningSecretError::BadKeyLength);
-    }
-    Ok(key)
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD as BASE64;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::signing::SchemeOptions;
+
+    const PUBLISHED: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
     fn own(key_bytes: usize) -> String {
         format!("whsec_{}", BASE64.encode(vec![7; key_bytes]))
     }
 
+    fn standard(text: &str) -> Result<SigningSecret, SigningSecretError> {
+        SigningSecret::parse_for(&SignatureScheme::default(), text)
+    }
+
     fn body_scheme() -> SignatureScheme {
-        SignatureScheme::parse("body", None, None).expect("defaults are valid")
+        SignatureScheme::parse("body", SchemeOptions::default()).expect("defaults are valid")
     }
 
     #[test]
     fn own_secrets_have_24_to_64_bytes() {
         for (key_bytes, is_valid) in [(23, false), (24, true), (64, true), (65, false)] {
-            assert_eq!(SigningSecret::parse(&own(key_bytes)).is_ok(), is_valid);
+            assert_eq!(standard(&own(key_bytes)).is_ok(), is_valid);
         }
         for (text, error) in [
             (
                 "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-                SigningSecretError::MissingPrefix,
+                StandardKeyError::MissingPrefix("whsec_"),
             ),
             (
                 "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSé",
-                SigningSecretError::NotBase64,
+                StandardKeyError::NotBase64("whsec_"),
             ),
-            ("whsec_", SigningSecretError::BadKeyLength),
+            ("whsec_", StandardKeyError::BadKeyLength),
         ] {
-            assert_eq!(SigningSecret::parse(text), Err(error));
+            assert_eq!(standard(text), Err(error.into()));
         }
     }
 
@@ -185,14 +165,20 @@ mod tests {
         for text in ["", "a b", "ä", "a\n", &"x".repeat(257)] {
             assert_eq!(parse(text), Err(SigningSecretError::BadText));
         }
-        assert!(SigningSecret::parse_for(&SignatureScheme::Standard, "x").is_err());
+        assert!(standard("x").is_err());
     }
 
     #[test]
     fn generated_secrets_differ_and_parse() {
-        let secret = SigningSecret::generate();
-        assert_ne!(secret, SigningSecret::generate());
-        assert_eq!(SigningSecret::parse(secret.expose()), Ok(secret));
+        let ed25519 = SignatureScheme::Standard(SignatureAlgorithm::Ed25519);
+        for scheme in [SignatureScheme::default(), ed25519, body_scheme()] {
+            let secret = SigningSecret::generate_for(&scheme);
+            assert_ne!(secret, SigningSecret::generate_for(&scheme));
+            assert_eq!(
+                SigningSecret::parse_for(&scheme, secret.expose()),
+                Ok(secret)
+            );
+        }
     }
 
     #[test]
@@ -202,10 +188,7 @@ mod tests {
                 .expect("a valid text")
                 .hint()
         };
-        assert_eq!(
-            hint("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
-            "whsec_…LaSw"
-        );
+        assert_eq!(hint(PUBLISHED), "whsec_…LaSw");
         assert_eq!(hint("a-text-secret-of-some-length"), "…ngth");
         assert_eq!(hint("short"), "…");
         assert_eq!(hint("abc"), "…");
@@ -213,14 +196,14 @@ mod tests {
 
     #[test]
     fn debug_does_not_show_the_secret() {
-        let secret = SigningSecret::parse(&own(32)).expect("a valid secret");
+        let secret = standard(&own(32)).expect("a valid secret");
         assert_eq!(format!("{secret:?}"), "[redacted]");
     }
 
     proptest! {
         #[test]
         fn parsing_never_panics(text: String) {
-            let _ = SigningSecret::parse(&text);
+            let _ = standard(&text);
             if let Ok(secret) = SigningSecret::parse_for(&body_scheme(), &text) {
                 let _ = secret.hint();
             }

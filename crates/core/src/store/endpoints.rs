@@ -1,25 +1,29 @@
 //! Endpoints. Secrets and custom headers are sealed on their way in and opened on their way out.
 
+mod rotation;
 mod row;
 
 use diesel::dsl::now;
-use diesel::sql_types::{self, Array};
+use diesel::prelude::QueryableByName;
+use diesel::sql_types::{self, Array, Nullable, Timestamptz};
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
-    insert_into,
+    ExpressionMethods, IntoSql, OptionalExtension, QueryDsl, SelectableHelper, insert_into,
 };
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use time::OffsetDateTime;
 
-use super::schema::{endpoints, tenants};
+use super::schema::endpoints;
 use super::statement::{Bind, statement};
 use super::tenants::bump_endpoints_version;
 use super::{StoreError, stored};
-use crate::endpoint::{Endpoint, EndpointSettings, EndpointStatus, Subscription, Subscriptions};
+use crate::endpoint::{Endpoint, EndpointSettings, EndpointStatus};
+use crate::endpoint_url::EndpointUrl;
 use crate::event_type::EventPattern;
 use crate::ids::{EndpointId, TenantId, UserId};
 use crate::sealing::KeyRing;
 use row::{EndpointRow, SettingsRow};
 
+pub use rotation::{OverlapLength, forget_expired_secrets, rotate_secret};
 pub(super) use row::{read_policy, read_status};
 
 /// Makes an endpoint. Every publish call that begins after this has returned sees it.
@@ -103,6 +107,25 @@ pub async fn list(
     rows.into_iter().map(|row| row.open(keys)).collect()
 }
 
+/// An endpoint as a dispatcher needs it.
+#[derive(Clone, Debug)]
+pub struct LoadedEndpoint {
+    /// Counts changes; a claim names the one that it was made for.
+    pub version: i64,
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// The database's time when it was read, by which overlaps of secrets end.
+    pub read_at: OffsetDateTime,
+}
+
+#[derive(QueryableByName)]
+struct LoadedRow {
+    #[diesel(embed)]
+    endpoint: EndpointRow,
+    #[diesel(sql_type = Timestamptz)]
+    read_at: OffsetDateTime,
+}
+
 /// Loads the endpoints with these keys, for the dispatcher.
 ///
 /// # Errors
@@ -112,16 +135,15 @@ pub async fn load(
     conn: &mut AsyncPgConnection,
     keys: &KeyRing,
     ids: &[(TenantId, EndpointId)],
-) -> Result<Vec<(i64, Endpoint)>, StoreError> {
-    let mut loaded = Vec::with_capacity(ids.len());
+) -> Result<Vec<LoadedEndpoint>, StoreError> {
     let tenant_ids: Vec<_> = ids
         .iter()
         .map(|(tenant_id, _)| tenant_id.as_uuid())
         .collect();
     let endpoint_ids: Vec<_> = ids.iter().map(|(_, id)| id.as_uuid()).collect();
     // By pairs: `tenant_id = ANY (…) AND id = ANY (…)` would look up each id under each tenant.
-    let rows: Vec<EndpointRow> = statement(
-        "SELECT endpoints.*
+    let rows: Vec<LoadedRow> = statement(
+        "SELECT endpoints.*, clock_timestamp() AS read_at
          FROM unnest($1::uuid[], $2::uuid[]) AS wanted (tenant_id, id)
          JOIN endpoints ON endpoints.tenant_id = wanted.tenant_id AND endpoints.id = wanted.id",
     )
@@ -129,10 +151,15 @@ pub async fn load(
     .bind::<Array<sql_types::Uuid>, _>(endpoint_ids)
     .load(conn)
     .await?;
-    for row in rows {
-        loaded.push((row.version, row.open(keys)?));
-    }
-    Ok(loaded)
+    rows.into_iter()
+        .map(|row| {
+            Ok(LoadedEndpoint {
+                version: row.endpoint.version,
+                endpoint: row.endpoint.open(keys)?,
+                read_at: row.read_at,
+            })
+        })
+        .collect()
 }
 
 /// A change of an endpoint. What is `None` stays.
@@ -155,7 +182,8 @@ pub enum Changed<Refusal> {
     Refused(Refusal),
 }
 
-/// Changes an endpoint under its row lock: `decide` is given the endpoint as it stands and says what it becomes.
+/// Changes an endpoint under its row lock: `decide` is given the endpoint as it stands and says what it becomes. A change
+/// that changes nothing is not written.
 ///
 /// # Errors
 ///
@@ -180,6 +208,11 @@ pub async fn change<Refusal: Send>(
         };
         let endpoint = row.open(keys)?;
         match decide(&endpoint) {
+            Ok(change)
+                if change.status == endpoint.status && change.settings == endpoint.settings =>
+            {
+                Ok(Changed::Done(Box::new(endpoint)))
+            }
             Ok(change) => Ok(Changed::Done(Box::new(
                 write(conn, keys, &endpoint, &change).await?,
             ))),
@@ -207,6 +240,11 @@ async fn write(
             ))
             .execute(conn)
             .await?;
+    }
+    if change.settings.url != endpoint.settings.url {
+        // What was verified was another receiver.
+        let unverified = endpoints::verified_at.eq(None::<OffsetDateTime>);
+        diesel::update(target).set(unverified).execute(conn).await?;
     }
     let row: EndpointRow = diesel::update(target)
         .set((
@@ -253,6 +291,32 @@ pub async fn disable(
     Ok(())
 }
 
+/// Notes that the receiver at this URL has echoed a challenge. `None`, and nothing noted, when the endpoint has another
+/// URL by now, or is deleted.
+///
+/// # Errors
+///
+/// [`StoreError`], with nothing changed.
+pub async fn note_verified(
+    conn: &mut AsyncPgConnection,
+    tenant_id: TenantId,
+    id: EndpointId,
+    url: &EndpointUrl,
+) -> Result<Option<OffsetDateTime>, StoreError> {
+    let noted: Option<Option<OffsetDateTime>> = diesel::update(
+        endpoints::table
+            .find((tenant_id.as_uuid(), id.as_uuid()))
+            .filter(endpoints::url.eq(url.as_str()))
+            .filter(endpoints::status.ne(EndpointStatus::Deleted.as_str())),
+    )
+    .set(endpoints::verified_at.eq(now.into_sql::<Nullable<Timestamptz>>()))
+    .returning(endpoints::verified_at)
+    .get_result(conn)
+    .await
+    .optional()?;
+    Ok(noted.flatten())
+}
+
 /// Counts a tenant's endpoints, deleted ones left out.
 ///
 /// # Errors
@@ -267,56 +331,9 @@ pub async fn count(conn: &mut AsyncPgConnection, tenant_id: TenantId) -> Result<
         .await?)
 }
 
-/// Reads all subscriptions of a tenant and the version they belong to, in one snapshot.
-///
-/// # Errors
-///
-/// [`StoreError`] when PostgreSQL can't be asked or a row can't be read.
-pub async fn list_subscriptions(
-    conn: &mut AsyncPgConnection,
-    tenant_id: TenantId,
-) -> Result<Subscriptions, StoreError> {
-    type Row = (
-        i64,
-        Option<uuid::Uuid>,
-        Option<i64>,
-        Option<Vec<Option<String>>>,
-        Option<String>,
-    );
-    use diesel::{JoinOnDsl, NullableExpressionMethods};
-    let rows: Vec<Row> = tenants::table
-        .left_join(
-            endpoints::table.on(endpoints::tenant_id
-                .eq(tenants::id)
-                .and(endpoints::status.ne(EndpointStatus::Deleted.as_str()))),
-        )
-        .filter(tenants::id.eq(tenant_id.as_uuid()))
-        .select((
-            tenants::endpoints_version,
-            endpoints::id.nullable(),
-            endpoints::user_id.nullable(),
-            endpoints::event_patterns.nullable(),
-            endpoints::status.nullable(),
-        ))
-        .load(conn)
-        .await?;
-    let version = rows.iter().map(|row| row.0).next().unwrap_or(0);
-    let mut list = Vec::with_capacity(rows.len());
-    for (_, id, owner, patterns, status) in rows {
-        if let (Some(id), Some(owner), Some(patterns), Some(status)) = (id, owner, patterns, status)
-        {
-            list.push(Subscription {
-                endpoint_id: EndpointId::from_uuid(id),
-                owner: UserId(owner),
-                event_patterns: read_patterns(patterns)?,
-                is_enabled: status == EndpointStatus::Enabled.as_str(),
-            });
-        }
-    }
-    Ok(Subscriptions { version, list })
-}
-
-fn read_patterns(patterns: Vec<Option<String>>) -> Result<Vec<EventPattern>, StoreError> {
+pub(super) fn read_patterns(
+    patterns: Vec<Option<String>>,
+) -> Result<Vec<EventPattern>, StoreError> {
     patterns
         .into_iter()
         .flatten()

@@ -63,6 +63,11 @@ diesel::table! {
         last_success_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        signature_algorithm -> Text,
+        previous_secret_sealed -> Nullable<Binary>,
+        previous_secret_expires_at -> Nullable<Timestamptz>,
+        previous_secret_signs_first -> Bool,
+        verified_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use diesel_async::SimpleAsyncConnection;
 use reprise_core::store::events::{self, Published};
-use reprise_core::store::{endpoints, partitions};
+use reprise_core::store::{partitions, subscriptions};
 use time::Duration;
 use tokio::task::JoinSet;
 
@@ -146,7 +146,7 @@ async fn publishing_goes_on_while_partitions_are_made() {
     for name in &newest {
         world.sql(&format!("DROP TABLE {name}")).await;
     }
-    let subscriptions = endpoints::list_subscriptions(&mut world.conn, account.tenant)
+    let subscriptions = subscriptions::list(&mut world.conn, account.tenant)
         .await
         .expect("read");
     // A publish call that is under way does not hold up the making …

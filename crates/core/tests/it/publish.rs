@@ -6,6 +6,7 @@ use reprise_core::store::deliveries::{self, DeliveryFilter};
 use reprise_core::store::endpoints;
 use reprise_core::store::events::{self, NewEvent, Published};
 use reprise_core::store::messages;
+use reprise_core::store::subscriptions;
 
 use crate::world::{Account, World, disabled, event, patterns, settings};
 
@@ -72,7 +73,7 @@ async fn publishing_stores_the_event_with_a_delivery_and_a_queue_row_for_whoever
 #[tokio::test]
 async fn a_stale_version_of_the_endpoints_stores_nothing() {
     let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
-    let stale = endpoints::list_subscriptions(&mut world.conn, account.tenant)
+    let stale = subscriptions::list(&mut world.conn, account.tenant)
         .await
         .expect("read");
     let changes = [world.endpoint(account).await, {
@@ -85,7 +86,7 @@ async fn a_stale_version_of_the_endpoints_stores_nothing() {
         .expect("no error");
     assert_eq!(published, Published::SubscriptionsChanged);
     assert_eq!(world.rows().await, before);
-    let fresh = endpoints::list_subscriptions(&mut world.conn, account.tenant)
+    let fresh = subscriptions::list(&mut world.conn, account.tenant)
         .await
         .expect("read");
     assert_eq!(fresh.list.len(), changes.len());
@@ -172,7 +173,7 @@ async fn a_deleted_endpoint_gets_none() {
 #[tokio::test]
 async fn a_failure_half_way_stores_nothing() {
     let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
-    let mut subscriptions = endpoints::list_subscriptions(&mut world.conn, account.tenant)
+    let mut subscriptions = subscriptions::list(&mut world.conn, account.tenant)
         .await
         .expect("read");
     // A second delivery of the event that no foreign key lets in.
@@ -198,7 +199,7 @@ async fn the_same_event_is_not_stored_twice() {
     let event = event(b"{}");
     world.publish(account, &event).await;
     let before = world.rows().await;
-    let subscriptions = endpoints::list_subscriptions(&mut world.conn, account.tenant)
+    let subscriptions = subscriptions::list(&mut world.conn, account.tenant)
         .await
         .expect("read");
     events::publish(&mut world.conn, account.tenant, &subscriptions, &event)
@@ -235,7 +236,7 @@ async fn payloads_are_kept_byte_for_byte() {
     }
     // One byte more is a mistake of ours, and refused.
     largest.push(b'x');
-    let subscriptions = endpoints::list_subscriptions(&mut world.conn, account.tenant)
+    let subscriptions = subscriptions::list(&mut world.conn, account.tenant)
         .await
         .expect("read");
     events::publish(

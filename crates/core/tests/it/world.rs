@@ -20,13 +20,13 @@ use reprise_core::ids::{
 use reprise_core::retry::{RetryDelays, RetryPolicy, RetrySchedule};
 use reprise_core::scope::Scopes;
 use reprise_core::sealing::{KeyRing, SecretKey};
-use reprise_core::signing::{SignatureScheme, SigningSecret};
+use reprise_core::signing::{SignatureScheme, SigningSecret, SigningSecrets};
 use reprise_core::store::delivery_queue::{
     self, Claim, ClaimPosition, ClaimRequest, ExpressLimits, InFlight,
 };
 use reprise_core::store::endpoints::{self, Changed, EndpointChange};
 use reprise_core::store::events::{self, NewEvent, Published};
-use reprise_core::store::{deliveries, tenants, users};
+use reprise_core::store::{deliveries, subscriptions, tenants, users};
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::fixture::SECRET_KEY;
 
@@ -71,8 +71,8 @@ pub(crate) fn settings() -> EndpointSettings {
         timeout: TIMEOUT,
         retry: retries(&[Duration::from_mins(1)]),
         custom_headers: CustomHeaders::default(),
-        signature: SignatureScheme::Standard,
-        secret: SigningSecret::generate(),
+        signature: SignatureScheme::default(),
+        secrets: SigningSecrets::new(SigningSecret::generate_for(&SignatureScheme::default())),
     }
 }
 
@@ -197,7 +197,7 @@ impl World {
 
     /// Publishes an event to whoever wants it.
     pub(crate) async fn publish(&mut self, account: Account, event: &NewEvent) -> Published {
-        let subscriptions = endpoints::list_subscriptions(&mut self.conn, account.tenant)
+        let subscriptions = subscriptions::list(&mut self.conn, account.tenant)
             .await
             .expect("subscriptions");
         events::publish(&mut self.conn, account.tenant, &subscriptions, event)

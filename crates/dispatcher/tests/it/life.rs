@@ -5,7 +5,7 @@ use std::time::Duration;
 use reprise_core::custom_headers::CustomHeaders;
 use reprise_core::delivery::DeliveryStatus;
 use reprise_core::endpoint::{Endpoint, EndpointStatus};
-use reprise_core::signing::{SignatureScheme, SigningSecret};
+use reprise_core::signing::{SchemeOptions, SignatureScheme, SigningSecret, SigningSecrets};
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::fixture::Dispatcher;
 use reprise_testkit::receiver::{Answer, Receiver};
@@ -34,7 +34,7 @@ async fn first_try_delivers_the_exact_bytes_with_a_signature_that_verifies() {
         (request.method.as_str(), request.path.as_str()),
         ("POST", "/hook?token=1")
     );
-    verify_standard(wanted.secret.expose(), request).expect("the signature verifies");
+    verify_standard(wanted.secrets.current().expose(), request).expect("the signature verifies");
     let version = concat!("Reprise/", env!("CARGO_PKG_VERSION"));
     for (name, value) in [
         ("webhook-id", event.to_string().as_str()),
@@ -64,9 +64,13 @@ async fn custom_headers_are_sent_and_redacted_in_the_record() {
     let mut wanted = settings(&receiver.url("/"));
     wanted.custom_headers =
         CustomHeaders::parse([("Authorization", "Bearer hunter2")]).expect("valid");
-    wanted.signature =
-        SignatureScheme::parse("body", Some("X-Signature"), Some("sha256=")).expect("valid");
-    wanted.secret = SigningSecret::parse_for(&wanted.signature, "key").expect("valid");
+    let options = SchemeOptions {
+        prefix: Some("sha256="),
+        ..SchemeOptions::default()
+    };
+    wanted.signature = SignatureScheme::parse("body", options).expect("valid");
+    let secret = SigningSecret::parse_for(&wanted.signature, "key").expect("valid");
+    wanted.secrets = SigningSecrets::new(secret);
     let endpoint = world.endpoint(&wanted).await;
     world.publish(b"what do ya want for nothing?").await;
 

@@ -10,4 +10,5 @@ mod hostile;
 mod life;
 mod outage;
 mod program;
+mod rotation;
 mod world;

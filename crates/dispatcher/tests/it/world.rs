@@ -15,13 +15,13 @@ use reprise_core::ids::{DeliveryId, EndpointId, EventId, TenantId, UserId};
 use reprise_core::retry::{RetryDelays, RetryPolicy, RetrySchedule};
 use reprise_core::scope::Scopes;
 use reprise_core::sealing::{KeyRing, SecretKey};
-use reprise_core::signing::{SignatureScheme, SigningSecret};
+use reprise_core::signing::{SignatureScheme, SigningSecret, SigningSecrets};
 use reprise_core::store::deliveries::{self, DeliveryFilter};
 use reprise_core::store::endpoints::EndpointChange;
 use reprise_core::store::events::{self, NewEvent, Published};
 use reprise_core::store::replays::{self, Urgency};
 use reprise_core::store::{
-    AsyncPgConnection, Database, attempts, endpoints, notifications, tenants, users,
+    AsyncPgConnection, Database, attempts, endpoints, notifications, subscriptions, tenants, users,
 };
 use reprise_testkit::fixture::SECRET_KEY;
 use reprise_testkit::polling::poll_until;
@@ -32,7 +32,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A tenant in a database.
 pub(crate) struct World {
     database: Database,
-    keys: KeyRing,
+    pub(crate) keys: KeyRing,
     pub(crate) tenant_id: TenantId,
     owner: UserId,
 }
@@ -46,8 +46,8 @@ pub(crate) fn settings(url: &str) -> EndpointSettings {
         timeout: Duration::from_secs(10),
         retry: retries(&[]),
         custom_headers: CustomHeaders::default(),
-        signature: SignatureScheme::Standard,
-        secret: SigningSecret::generate(),
+        signature: SignatureScheme::default(),
+        secrets: SigningSecrets::new(SigningSecret::generate_for(&SignatureScheme::default())),
     }
 }
 
@@ -127,7 +127,7 @@ impl World {
             event_group: None,
             payload: payload.to_vec(),
         };
-        let subscriptions = endpoints::list_subscriptions(&mut conn, self.tenant_id)
+        let subscriptions = subscriptions::list(&mut conn, self.tenant_id)
             .await
             .expect("subscriptions");
         let published = events::publish(&mut conn, self.tenant_id, &subscriptions, &event)

@@ -17,7 +17,10 @@ use crate::event_type::EventPattern;
 use crate::ids::{EndpointId, TenantId, UserId};
 use crate::retry::{RetryDelays, RetryPolicy, RetrySchedule};
 use crate::sealing::KeyRing;
-use crate::signing::{SignatureScheme, SigningSecret};
+use crate::signing::{
+    PreviousSecret, SchemeOptions, SignatureAlgorithm, SignatureScheme, SigningSecret,
+    SigningSecrets,
+};
 
 /// The columns that the owner decides.
 #[derive(AsChangeset, Insertable)]
@@ -35,6 +38,10 @@ pub(super) struct SettingsRow {
     signature_scheme: &'static str,
     signature_header: Option<String>,
     signature_prefix: Option<String>,
+    signature_algorithm: &'static str,
+    previous_secret_sealed: Option<Vec<u8>>,
+    previous_secret_expires_at: Option<OffsetDateTime>,
+    previous_secret_signs_first: bool,
 }
 
 /// The whole row.
@@ -55,14 +62,24 @@ pub(super) struct EndpointRow {
     signature_scheme: String,
     signature_header: Option<String>,
     signature_prefix: Option<String>,
+    signature_algorithm: String,
+    previous_secret_sealed: Option<Vec<u8>>,
+    previous_secret_expires_at: Option<OffsetDateTime>,
+    previous_secret_signs_first: bool,
     pub(super) version: i64,
     status: String,
     disabled_reason: Option<String>,
     failing_since: Option<OffsetDateTime>,
     last_success_at: Option<OffsetDateTime>,
+    verified_at: Option<OffsetDateTime>,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
 }
+
+/// Names of sealed columns, which their contents are bound to.
+const SECRET: &str = "secret";
+const PREVIOUS_SECRET: &str = "previous_secret";
+const CUSTOM_HEADERS: &str = "custom_headers";
 
 /// What sealed columns are bound to: a value moved to another row does not open.
 fn seal_context(tenant_id: Uuid, id: Uuid, column: &str) -> Vec<u8> {
@@ -102,6 +119,7 @@ impl SettingsRow {
             .collect();
         let headers = serde_json::to_vec(&headers).expect("pairs of strings are always JSON");
         let signature = &settings.signature;
+        let (current, previous) = (settings.secrets.current(), settings.secrets.previous());
         Self {
             url: settings.url.as_str().to_owned(),
             description: settings.description.clone(),
@@ -116,61 +134,105 @@ impl SettingsRow {
                 .explicit_max_retries()
                 .map(|count| i32::try_from(count).unwrap_or(i32::MAX)),
             retry_schedule: write_schedule(settings.retry.schedule()),
-            custom_headers_sealed: seal("custom_headers", &headers),
-            secret_sealed: seal("secret", settings.secret.expose().as_bytes()),
-            secret_hint: settings.secret.hint(),
+            custom_headers_sealed: seal(CUSTOM_HEADERS, &headers),
+            secret_sealed: seal(SECRET, current.expose().as_bytes()),
+            secret_hint: current.hint(),
             signature_scheme: signature.as_str(),
             signature_header: signature.header().map(ToString::to_string),
             signature_prefix: signature.prefix().map(|prefix| prefix.as_str().to_owned()),
+            signature_algorithm: signature.algorithm().as_str(),
+            previous_secret_sealed: previous
+                .map(|previous| seal(PREVIOUS_SECRET, previous.secret.expose().as_bytes())),
+            previous_secret_expires_at: previous.map(|previous| previous.expires_at),
+            previous_secret_signs_first: previous.is_some_and(|previous| previous.signs_first),
         }
     }
 }
 
 impl EndpointRow {
     pub(super) fn open(self, keys: &KeyRing) -> Result<Endpoint, StoreError> {
-        let open = |column, sealed: &[u8]| {
-            stored(
-                column,
-                keys.open(sealed, &seal_context(self.tenant_id, self.id, column)),
-            )
-        };
-        let headers: Vec<(String, String)> = stored(
-            "custom headers",
-            serde_json::from_slice(&open("custom_headers", &self.custom_headers_sealed)?),
-        )?;
-        let headers = headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
-        let secret = stored(
-            "secret",
-            String::from_utf8(open("secret", &self.secret_sealed)?),
-        )?;
-        let signature = SignatureScheme::parse(
-            &self.signature_scheme,
-            self.signature_header.as_deref(),
-            self.signature_prefix.as_deref(),
-        );
-        let signature = stored("signature", signature)?;
+        let signature = self.signature()?;
         Ok(Endpoint {
             tenant_id: TenantId::from_uuid(self.tenant_id),
             id: EndpointId::from_uuid(self.id),
             owner: UserId(self.user_id),
             settings: EndpointSettings {
                 url: stored("url", EndpointUrl::from_stored(&self.url))?,
+                custom_headers: self.custom_headers(keys)?,
+                secrets: self.secrets(keys, &signature)?,
+                signature,
                 description: self.description,
                 event_patterns: read_patterns(self.event_patterns)?,
                 timeout: Duration::from_secs(u64::try_from(self.timeout_seconds).unwrap_or(0)),
                 retry: read_policy(self.max_retries, self.retry_schedule)?,
-                custom_headers: stored("custom headers", CustomHeaders::parse(headers))?,
-                secret: stored("secret", SigningSecret::parse_for(&signature, &secret))?,
-                signature,
             },
             status: read_status(&self.status, self.disabled_reason)?,
             failing_since: self.failing_since,
             last_success_at: self.last_success_at,
+            verified_at: self.verified_at,
             created_at: self.created_at,
             updated_at: self.updated_at,
         })
+    }
+
+    fn signature(&self) -> Result<SignatureScheme, StoreError> {
+        let options = SchemeOptions {
+            header: self.signature_header.as_deref(),
+            prefix: self.signature_prefix.as_deref(),
+            algorithm: Some(stored(
+                "signature",
+                SignatureAlgorithm::parse(&self.signature_algorithm),
+            )?),
+        };
+        let parsed = SignatureScheme::parse(&self.signature_scheme, options);
+        stored("signature", parsed)
+    }
+
+    fn custom_headers(&self, keys: &KeyRing) -> Result<CustomHeaders, StoreError> {
+        let plain = self.open_column(keys, CUSTOM_HEADERS, &self.custom_headers_sealed)?;
+        let pairs: Vec<(String, String)> = stored(CUSTOM_HEADERS, serde_json::from_slice(&plain))?;
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        stored(CUSTOM_HEADERS, CustomHeaders::parse(pairs))
+    }
+
+    fn secrets(
+        &self,
+        keys: &KeyRing,
+        signature: &SignatureScheme,
+    ) -> Result<SigningSecrets, StoreError> {
+        let read = |column, sealed| {
+            let text = stored(
+                column,
+                String::from_utf8(self.open_column(keys, column, sealed)?),
+            )?;
+            stored(column, SigningSecret::parse_for(signature, &text))
+        };
+        let previous = self
+            .previous_secret_sealed
+            .as_ref()
+            .zip(self.previous_secret_expires_at)
+            .map(|(sealed, expires_at)| {
+                Ok::<_, StoreError>(PreviousSecret {
+                    secret: read(PREVIOUS_SECRET, sealed)?,
+                    expires_at,
+                    signs_first: self.previous_secret_signs_first,
+                })
+            })
+            .transpose()?;
+        let current = read(SECRET, &self.secret_sealed)?;
+        Ok(SigningSecrets::with_previous(current, previous))
+    }
+
+    fn open_column(
+        &self,
+        keys: &KeyRing,
+        column: &'static str,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, StoreError> {
+        let context = seal_context(self.tenant_id, self.id, column);
+        stored(column, keys.open(sealed, &context))
     }
 }
 

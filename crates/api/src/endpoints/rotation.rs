@@ -1,0 +1,106 @@
+//! `POST /v1/webhooks/endpoints/{endpoint_id}/rotate-secret`.
+
+use std::time::Duration;
+
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use reprise_core::endpoint::{Endpoint, EndpointStatus};
+use reprise_core::scope::Scope;
+use reprise_core::signing::SigningSecret;
+use reprise_core::store::endpoints::{OverlapLength, rotate_secret};
+use utoipa::ToSchema;
+
+use super::signature::check_secret;
+use super::{EndpointWithSecret, done};
+use crate::auth::Caller;
+use crate::body::{MAX_BODY_BYTES, read_json};
+use crate::error::ApiError;
+use crate::faults::{Faults, Field, Fields};
+use crate::path_id;
+use crate::state::AppState;
+
+/// How long both secrets sign, when the caller does not say.
+const DEFAULT_OVERLAP: Duration = Duration::from_hours(24);
+
+/// How to rotate; the body may be left out.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "documents the body; it is read field by field")]
+pub struct RotationBody {
+    /// The new secret, made by us if it is not given; as for a new endpoint.
+    secret: Option<String>,
+    /// Seconds for which the old secret goes on signing.
+    #[schema(minimum = 0, maximum = 604_800, default = 86_400)]
+    overlap_seconds: Option<i32>,
+}
+
+/// A body that has been read.
+struct Rotation {
+    secret: Option<String>,
+    overlap: OverlapLength,
+}
+
+impl Rotation {
+    fn read(body: &[u8]) -> Result<Self, Faults> {
+        let faults = Faults::default();
+        let mut fields = Fields::from_optional_body(body, &faults)?;
+        let secret = fields.optional("secret", |field| field.text_up_to(256));
+        let asked = fields.optional("overlap_seconds", |field: Field| {
+            Some(Duration::from_secs(
+                field.integer(0..=604_800)?.unsigned_abs(),
+            ))
+        });
+        fields.finish();
+        faults.unless(Some(Self {
+            secret,
+            overlap: OverlapLength {
+                length: asked.unwrap_or(DEFAULT_OVERLAP),
+                is_asked_for: asked.is_some(),
+            },
+        }))
+    }
+
+    /// The secret that the endpoint gets.
+    fn make(&self, endpoint: &Endpoint) -> Result<SigningSecret, ApiError> {
+        if endpoint.status == EndpointStatus::Deleted {
+            return Err(ApiError::EndpointDeleted);
+        }
+        let signature = &endpoint.settings.signature;
+        let Some(text) = &self.secret else {
+            return Ok(SigningSecret::generate_for(signature));
+        };
+        let faults = Faults::default();
+        let secret = check_secret(Some(signature), text, &faults);
+        Ok(faults.unless(secret)?)
+    }
+}
+
+/// Gives the endpoint another signing secret. The answer holds it, here and never again.
+///
+/// In the scheme `standard` both secrets sign until the overlap ends. The schemes with one signature use the new one at
+/// once, or, if `overlap_seconds` was sent, the old one until it ends. At most two secrets sign: a second rotation ends
+/// an overlap that is under way.
+#[utoipa::path(
+    post, path = "/v1/webhooks/endpoints/{endpoint_id}/rotate-secret", tag = "endpoints",
+    operation_id = "rotate_secret", params(("endpoint_id" = String, Path)), request_body = Option<RotationBody>,
+    responses((status = 200, body = EndpointWithSecret), (status = 404, body = crate::error::ErrorBody),
+              (status = 409, body = crate::error::ErrorBody), (status = 422, body = crate::error::ValidationBody))
+)]
+pub async fn rotate(
+    caller: Caller,
+    state: Data<AppState>,
+    id: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    caller.require(Scope::WebhooksWrite)?;
+    let body = read_json(&request, payload, MAX_BODY_BYTES).await?;
+    let rotation = Rotation::read(&body)?;
+    let (tenant_id, id) = (caller.tenant_id, path_id::endpoint(&id));
+    let changed = state
+        .with_connection(async |conn| {
+            let make = |endpoint: &Endpoint| rotation.make(endpoint);
+            rotate_secret(conn, &state.keys, tenant_id, id, rotation.overlap, make).await
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(EndpointWithSecret::from(&done(changed)?)))
+}
