@@ -1,4 +1,4 @@
-//! `/v1/webhooks/deliveries`: reading them. Replaying is in [`replays`](crate::replays).
+//! `/v1/webhooks/deliveries`: reading and canceling them. Replaying is in [`replays`](crate::replays).
 
 mod view;
 
@@ -9,7 +9,8 @@ use reprise_core::event_type::{EventGroup, EventType};
 use reprise_core::ids::{DeliveryId, EndpointId};
 use reprise_core::scope::Scope;
 use reprise_core::store::attempts;
-use reprise_core::store::deliveries::{self as store, DeliveryFilter};
+use reprise_core::store::deliveries as store;
+use reprise_core::store::delivery_lists::{self, DeliveryFilter};
 
 use crate::auth::Caller;
 use crate::error::ApiError;
@@ -22,11 +23,16 @@ pub use view::{AttemptList, AttemptResponse, DeliveryList, WebhookDeliveryRespon
 /// What the list is called in its cursors.
 const LIST: &str = "deliveries";
 
+/// What a delivery canceled by this API shows.
+const CANCELED_BY_REQUEST: &str = "Canceled by request";
+
 pub fn not_found() -> ApiError {
     ApiError::NotFound("Delivery")
 }
 
 /// Lists deliveries, newest first.
+///
+/// A filter that few deliveries pass may give a short or empty page with a `next_cursor`: go on there.
 #[utoipa::path(
     get, path = "/v1/webhooks/deliveries", tag = "deliveries", operation_id = "list_deliveries",
     params(("endpoint_id" = Option<String>, Query), ("status" = Option<String>, Query),
@@ -50,14 +56,17 @@ pub async fn list(
     let before = page.after.map(DeliveryId::from_uuid);
     let found = state
         .with_connection(async |conn| {
-            store::list(conn, caller.tenant_id, &filter, before, page.probe()).await
+            delivery_lists::list(conn, caller.tenant_id, &filter, before, page.limit).await
         })
         .await?;
-    let (found, next_cursor) = state
-        .cursors
-        .cut(caller.tenant_id, LIST, &page, found, |one| one.id.as_uuid());
-    let items = found.iter().map(WebhookDeliveryResponse::from).collect();
-    Ok(HttpResponse::Ok().json(DeliveryList { items, next_cursor }))
+    Ok(HttpResponse::Ok().json(DeliveryList {
+        items: found
+            .items
+            .iter()
+            .map(WebhookDeliveryResponse::from)
+            .collect(),
+        next_cursor: state.cursors.next(caller.tenant_id, LIST, found.next),
+    }))
 }
 
 fn read_filter(query: &Query) -> DeliveryFilter {
@@ -65,6 +74,7 @@ fn read_filter(query: &Query) -> DeliveryFilter {
         endpoint_id: query
             .optional("endpoint_id", Field::uuid)
             .map(EndpointId::from_uuid),
+        event_id: None,
         status: query.optional("status", read_status),
         event_type: query.optional("event_type", |field| field.parse(EventType::parse)),
         event_group: query.optional("event_group", |field| field.parse(EventGroup::parse)),
@@ -140,4 +150,34 @@ pub async fn list_attempts(
     Ok(HttpResponse::Ok().json(AttemptList {
         items: found.iter().map(AttemptResponse::from).collect(),
     }))
+}
+
+/// Calls off a delivery that waits for its first or next attempt.
+///
+/// One that is being sent, or has ended, is a conflict.
+#[utoipa::path(
+    post, path = "/v1/webhooks/deliveries/{delivery_id}/cancel", tag = "deliveries", operation_id = "cancel_delivery",
+    params(("delivery_id" = String, Path)),
+    responses((status = 200, body = WebhookDeliveryResponse), (status = 404, body = crate::error::ErrorBody),
+              (status = 409, body = crate::error::ErrorBody))
+)]
+pub async fn cancel(
+    caller: Caller,
+    state: Data<AppState>,
+    id: Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    caller.require(Scope::WebhooksWrite)?;
+    let (tenant_id, id) = (caller.tenant_id, path_id::delivery(&id));
+    let canceled = state
+        .with_connection(async |conn| {
+            match store::cancel(conn, tenant_id, id, CANCELED_BY_REQUEST).await? {
+                Some(delivery) => Ok(delivery),
+                None => match store::find(conn, tenant_id, id).await? {
+                    Some(delivery) => Err(ApiError::NotCancelable(delivery.status)),
+                    None => Err(not_found()),
+                },
+            }
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(WebhookDeliveryResponse::from(&canceled)))
 }

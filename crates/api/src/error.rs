@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpResponse, ResponseError};
-use reprise_core::delivery::ReplayRefusal;
+use reprise_core::delivery::{DeliveryStatus, ReplayRefusal};
 use reprise_core::scope::Scope;
 use reprise_core::store::{DieselError, StoreError};
 use serde::Serialize;
@@ -61,6 +61,12 @@ pub enum ApiError {
     /// The user has as many API keys as they may have.
     #[error("A user has at most {0} API keys; revoke one first")]
     TooManyApiKeys(i64),
+    /// A batch with more deliveries than one commit may hold.
+    #[error("The batch would make more than {0} deliveries; send fewer events at a time")]
+    TooManyDeliveries(usize),
+    /// The delivery is being sent, or has ended.
+    #[error("The delivery is {0} and can't be canceled")]
+    NotCancelable(DeliveryStatus),
     /// Too many calls of the tenant wait for redeliveries.
     #[error("Too many calls are waiting for redeliveries already")]
     TooManyWaiting,
@@ -129,6 +135,8 @@ impl ApiError {
             Self::EndpointDeleted => (StatusCode::CONFLICT, "endpoint_deleted"),
             Self::TooManyEndpoints(_) => (StatusCode::CONFLICT, "too_many_endpoints"),
             Self::TooManyApiKeys(_) => (StatusCode::CONFLICT, "too_many_api_keys"),
+            Self::TooManyDeliveries(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_deliveries"),
+            Self::NotCancelable(_) => (StatusCode::CONFLICT, "delivery_not_cancelable"),
             Self::TooManyWaiting => (StatusCode::TOO_MANY_REQUESTS, "too_many_waiting"),
             Self::BadIdempotencyKey => (StatusCode::BAD_REQUEST, "bad_idempotency_key"),
             Self::IdempotencyConflict => (StatusCode::CONFLICT, "idempotency_key_reused"),

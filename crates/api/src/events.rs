@@ -1,55 +1,34 @@
-//! `POST /v1/webhooks/events`: publishing.
+//! `/v1/webhooks/events`: publishing, one event or a batch. Reading them is in [`reading`].
+
+mod body;
+pub mod reading;
+mod view;
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use reprise_core::event_type::{EventGroup, EventType};
-use reprise_core::ids::EventId;
 use reprise_core::scope::Scope;
 use reprise_core::store::AsyncPgConnection;
 use reprise_core::store::events::NewEvent;
-use serde::Serialize;
-use serde_json::Value;
-use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::body::{MAX_BODY_BYTES, read_json};
 use crate::error::ApiError;
-use crate::faults::{Faults, Fields};
-use crate::idempotency::{self, KeyedWork};
+use crate::idempotency::{self, Key, KeyedWork};
 use crate::state::AppState;
 use crate::timestamp::Timestamp;
 
-/// An event to publish.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "documents the body; it is read field by field")]
-pub struct EventBody {
-    /// Segments of letters, digits, `_` and `-`, joined by `.` or `:`; at most 128 bytes.
-    event_type: String,
-    /// Any JSON; kept and sent byte for byte.
-    payload: Value,
-    /// A word of yours to find events by.
-    event_group: Option<String>,
-}
+pub use body::EventBody;
+pub use view::PublishedEventResponse;
 
-/// An event that has been stored with its deliveries.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct EventResponse {
-    /// The event's id, which receivers see as `webhook-id`.
-    id: String,
-    event_type: String,
-    event_group: Option<String>,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
-    /// The number of deliveries made for it.
-    deliveries: usize,
-}
+/// Longest body of a batch: the contract's limit.
+const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
 
 /// Publishes an event: answered only after it and all of its deliveries are durable.
 #[utoipa::path(
     post, path = "/v1/webhooks/events", tag = "events", operation_id = "publish_event",
     params(("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key gets the first answer")),
     request_body = EventBody,
-    responses((status = 202, body = EventResponse), (status = 409, body = crate::error::ErrorBody),
+    responses((status = 202, body = PublishedEventResponse), (status = 409, body = crate::error::ErrorBody),
               (status = 413, body = crate::error::ErrorBody), (status = 422, body = crate::error::ValidationBody))
 )]
 pub async fn publish(
@@ -60,70 +39,89 @@ pub async fn publish(
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::EventsWrite)?;
     let body = read_json(&request, payload, MAX_BODY_BYTES).await?;
-    let event = read_event(&body)?;
-    let key = idempotency::Key::read(&request, &caller, "/v1/webhooks/events".to_owned(), &body)?;
-    let answer = state
-        .with_connection(async |conn| {
-            let publication = Publication {
-                state: &state,
-                caller: &caller,
-                event: &event,
-            };
-            idempotency::once(conn, key.as_ref(), publication).await
-        })
-        .await?;
-    state.wake_up.ask();
-    Ok(HttpResponse::Accepted()
-        .content_type("application/json")
-        .body(answer))
+    let event = body::read_one(&body)?;
+    let key = Key::read(&request, &caller, "/v1/webhooks/events".to_owned(), &body)?;
+    let publication = Publication {
+        state: &state,
+        caller: &caller,
+        events: &[event],
+        show: |published| match published {
+            [one] => idempotency::answer(one),
+            _ => Err(ApiError::Internal("one event became several".to_owned())),
+        },
+    };
+    publication.store(key.as_ref()).await
 }
 
-/// An event on its way into the store.
+/// Publishes up to 1,000 events, all or nothing. The results come in the order of the events.
+#[utoipa::path(
+    post, path = "/v1/webhooks/events/batch", tag = "events", operation_id = "publish_events",
+    params(("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key gets the first answer")),
+    request_body = Vec<EventBody>,
+    responses((status = 202, body = Vec<PublishedEventResponse>), (status = 409, body = crate::error::ErrorBody),
+              (status = 413, body = crate::error::ErrorBody), (status = 422, body = crate::error::ValidationBody))
+)]
+pub async fn publish_batch(
+    caller: Caller,
+    state: Data<AppState>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    caller.require(Scope::EventsWrite)?;
+    let body = read_json(&request, payload, MAX_BATCH_BYTES).await?;
+    let events = body::read_batch(&body)?;
+    let path = "/v1/webhooks/events/batch".to_owned();
+    let key = Key::read(&request, &caller, path, &body)?;
+    let publication = Publication {
+        state: &state,
+        caller: &caller,
+        events: &events,
+        show: |published| idempotency::answer(&published),
+    };
+    publication.store(key.as_ref()).await
+}
+
+/// Events on their way into the store.
 struct Publication<'a> {
     state: &'a AppState,
     caller: &'a Caller,
-    event: &'a NewEvent,
+    events: &'a [NewEvent],
+    show: fn(&[PublishedEventResponse]) -> Result<Vec<u8>, ApiError>,
+}
+
+impl Publication<'_> {
+    async fn store(self, key: Option<&Key>) -> Result<HttpResponse, ApiError> {
+        let state = self.state;
+        let answer = state
+            .with_connection(async |conn| idempotency::once(conn, key, self).await)
+            .await?;
+        state.wake_up.ask();
+        Ok(HttpResponse::Accepted()
+            .content_type("application/json")
+            .body(answer))
+    }
 }
 
 impl KeyedWork for Publication<'_> {
     async fn run(self, conn: &mut AsyncPgConnection) -> Result<Vec<u8>, ApiError> {
-        let Self {
-            state,
-            caller,
-            event,
-        } = self;
-        let (created_at, deliveries) = state
-            .subscriptions
-            .publish(conn, caller.tenant_id, event)
-            .await?;
-        state.metrics.note_event(deliveries);
-        idempotency::answer(&EventResponse {
-            id: event.id.to_string(),
-            event_type: event.event_type.to_string(),
-            event_group: event.event_group.as_ref().map(ToString::to_string),
-            created_at: Timestamp(created_at),
-            deliveries,
-        })
+        let tenant_id = self.caller.tenant_id;
+        let subscriptions = &self.state.subscriptions;
+        let stored = subscriptions.publish(conn, tenant_id, self.events).await?;
+        let published: Vec<PublishedEventResponse> = self
+            .events
+            .iter()
+            .zip(stored.delivery_counts)
+            .map(|(event, deliveries)| {
+                self.state.metrics.note_event(deliveries);
+                PublishedEventResponse {
+                    id: event.id.to_string(),
+                    event_type: event.event_type.to_string(),
+                    event_group: event.event_group.as_ref().map(ToString::to_string),
+                    created_at: Timestamp(stored.created_at),
+                    deliveries,
+                }
+            })
+            .collect();
+        (self.show)(&published)
     }
-}
-
-fn read_event(body: &[u8]) -> Result<NewEvent, Faults> {
-    let faults = Faults::default();
-    let mut fields = Fields::from_body(body, &faults)?;
-    let event_type = fields.required("event_type", |field| field.parse(EventType::parse));
-    let event_group = fields.optional("event_group", |field| field.parse(EventGroup::parse));
-    let payload = fields.take_raw("payload");
-    if payload.is_none() {
-        fields.note("payload", "missing", "Field required");
-    }
-    fields.finish();
-    let event = event_type
-        .zip(payload)
-        .map(|(event_type, payload)| NewEvent {
-            id: EventId::new(),
-            event_type,
-            event_group,
-            payload: payload.get().as_bytes().to_vec(),
-        });
-    faults.unless(event)
 }

@@ -14,9 +14,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{AnyOfBuilder, Array, ArrayBuilder, Object, ObjectBuilder, Type};
 
-pub use body::Fields;
+pub use body::{Fields, list_body};
 pub use field::Field;
 pub use query::Query;
+
+/// Faults told at once at most. A body can have a million of them; the answer shall not be larger than the request.
+const MAX_FAULTS: usize = 1_000;
 
 /// One step of the way to a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -79,9 +82,13 @@ impl Faults {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a fault.
+    /// Notes a fault. Past [`MAX_FAULTS`] no more are kept.
     pub fn note(&self, loc: Vec<Step>, kind: &str, msg: impl Into<String>) {
-        self.lock().push(Fault {
+        let mut faults = self.lock();
+        if faults.len() >= MAX_FAULTS {
+            return;
+        }
+        faults.push(Fault {
             loc,
             msg: msg.into(),
             kind: kind.to_owned(),

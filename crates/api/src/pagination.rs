@@ -27,14 +27,16 @@ pub struct Page {
     /// The id after which it begins.
     pub after: Option<Uuid>,
     /// Items at most.
-    pub limit: i64,
+    pub limit: usize,
 }
 
 impl Page {
     /// One row more than the page holds, which tells whether there is another page.
     #[must_use]
-    pub const fn probe(&self) -> i64 {
-        self.limit + 1
+    pub fn probe(&self) -> i64 {
+        i64::try_from(self.limit)
+            .unwrap_or(i64::MAX)
+            .saturating_add(1)
     }
 }
 
@@ -80,9 +82,15 @@ impl Cursors {
             Some(opened.or_else(|| here.value_error("the cursor is not one of this list")))
         });
         // Both are read before either is given up on, so that both faults are told.
-        let limit = limit.unwrap_or(Some(DEFAULT_LIMIT))?;
+        let limit = usize::try_from(limit.unwrap_or(Some(DEFAULT_LIMIT))?).ok()?;
         let after = after.map_or(Some(None), |after| after.map(Some))?;
         Some(Page { after, limit })
+    }
+
+    /// The cursor of a next page, if there is one.
+    #[must_use]
+    pub fn next(&self, tenant_id: TenantId, list: &str, after: Option<Uuid>) -> Option<String> {
+        after.map(|after| self.make(tenant_id, list, after))
     }
 
     /// Cuts what was found with [`Page::probe`] down to the page, and makes the cursor of the next one.
@@ -94,9 +102,8 @@ impl Cursors {
         mut found: Vec<T>,
         id: impl Fn(&T) -> Uuid,
     ) -> (Vec<T>, Option<String>) {
-        let length = usize::try_from(page.limit).unwrap_or(usize::MAX);
-        let has_more = found.len() > length;
-        found.truncate(length);
+        let has_more = found.len() > page.limit;
+        found.truncate(page.limit);
         let next = found
             .last()
             .filter(|_| has_more)

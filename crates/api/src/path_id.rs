@@ -1,6 +1,6 @@
 //! Ids in paths. A malformed one becomes an id that nobody has, and takes the same way to the same 404.
 
-use reprise_core::ids::{ApiKeyId, DeliveryId, EndpointId};
+use reprise_core::ids::{ApiKeyId, DeliveryId, EndpointId, EventId};
 use uuid::Uuid;
 
 /// Reads a UUID as the contract writes it (hyphenated); anything else is the nil UUID, which is no UUIDv7.
@@ -27,4 +27,10 @@ pub fn delivery(text: &str) -> DeliveryId {
 #[must_use]
 pub fn api_key(text: &str) -> ApiKeyId {
     ApiKeyId::from_uuid(read(text))
+}
+
+/// The event that a path names.
+#[must_use]
+pub fn event(text: &str) -> EventId {
+    EventId::from_uuid(read(text))
 }

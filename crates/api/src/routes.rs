@@ -41,12 +41,22 @@ pub fn configure(config: &mut ServiceConfig) {
             path("/v1/webhooks/endpoints/{endpoint_id}/rotate-secret")
                 .post(endpoints::rotation::rotate),
         )
-        .service(path("/v1/webhooks/events").post(events::publish))
+        .service(
+            path("/v1/webhooks/events")
+                .get(events::reading::list)
+                .post(events::publish),
+        )
+        .service(path("/v1/webhooks/events/batch").post(events::publish_batch))
+        .service(path("/v1/webhooks/events/{event_id}").get(events::reading::get))
+        .service(
+            path("/v1/webhooks/events/{event_id}/deliveries").get(events::reading::list_deliveries),
+        )
         .service(path("/v1/webhooks/deliveries").get(deliveries::list))
         .service(path("/v1/webhooks/deliveries/{delivery_id}").get(deliveries::get))
         .service(
             path("/v1/webhooks/deliveries/{delivery_id}/attempts").get(deliveries::list_attempts),
         )
+        .service(path("/v1/webhooks/deliveries/{delivery_id}/cancel").post(deliveries::cancel))
         .service(path("/v1/webhooks/deliveries/{delivery_id}/replay").post(replays::replay))
         .service(path("/hooks/{hook_id}/requests/{request_id}/redeliver").post(hooks::redeliver))
         .default_service(web::to(async || ApiError::UnknownPath.answer()));

@@ -27,6 +27,24 @@ impl EventType {
         Ok(Self(text.to_owned()))
     }
 
+    /// What asking for a test publishes.
+    #[must_use]
+    pub fn test() -> Self {
+        Self("webhook.test".to_owned())
+    }
+
+    /// What verifying an endpoint sends.
+    #[must_use]
+    pub fn challenge() -> Self {
+        Self("webhook.challenge".to_owned())
+    }
+
+    /// Whether nobody else may publish it: receivers answer a challenge without asking who sent it.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        *self == Self::challenge()
+    }
+
     /// The type as it was published.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -7,6 +7,7 @@ pub mod api_keys;
 pub mod attempts;
 pub mod connection;
 pub mod deliveries;
+pub mod delivery_lists;
 pub mod delivery_queue;
 pub mod dispatchers;
 pub mod endpoint_health;
@@ -20,7 +21,9 @@ pub mod migrations;
 pub mod notifications;
 pub mod partitions;
 pub mod pool;
+pub mod published_events;
 pub mod replays;
+pub mod scan;
 #[rustfmt::skip]
 mod schema;
 pub mod settling;

@@ -43,7 +43,7 @@ pub struct WebhookDeliveryResponse {
 pub struct DeliveryList {
     /// Newest first.
     pub items: Vec<WebhookDeliveryResponse>,
-    /// For the next page; null on the last one.
+    /// Leads to the next page, also where this one is short or empty; null on the last one.
     pub next_cursor: Option<String>,
 }
 

@@ -1,14 +1,77 @@
 //! A JSON body as named fields.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::{Faults, Field, Step, name};
 
-/// Deepest nesting of arrays and objects in a body.
+/// Deepest nesting of arrays and objects in an object of a body.
 pub const MAX_DEPTH: usize = 128;
+
+/// Reads a body that must be a JSON list of objects. An item that is no object is noted, and `None`.
+///
+/// # Errors
+///
+/// One fault when it is no JSON, nested too deeply, no list, or too short or long.
+pub fn list_body(
+    body: &[u8],
+    lengths: RangeInclusive<usize>,
+    faults: &Faults,
+) -> Result<Vec<Option<Fields>>, Faults> {
+    let loc = vec![name("body")];
+    let raw = parse(body, MAX_DEPTH + 1)?;
+    let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else {
+        return Err(Faults::one(
+            loc,
+            "list_type",
+            "Input should be a valid list",
+        ));
+    };
+    let (length, min, max) = (items.len(), *lengths.start(), *lengths.end());
+    if let Some((kind, message)) = length_fault(length, min, max) {
+        return Err(Faults::one(loc, kind, message));
+    }
+    let items = items.into_iter().enumerate().map(|(index, item)| {
+        let loc = vec![name("body"), Step::Index(index)];
+        Fields::from_raw(item, loc, faults)
+    });
+    Ok(items.collect())
+}
+
+/// What is wrong with a list of this length.
+pub(super) fn length_fault(
+    length: usize,
+    min: usize,
+    max: usize,
+) -> Option<(&'static str, String)> {
+    let (kind, bound, limit) = if length < min {
+        ("too_short", "least", min)
+    } else if length > max {
+        ("too_long", "most", max)
+    } else {
+        return None;
+    };
+    let items = if limit == 1 { "item" } else { "items" };
+    let message =
+        format!("List should have at {bound} {limit} {items} after validation, not {length}");
+    Some((kind, message))
+}
+
+/// A body as JSON text.
+fn parse(body: &[u8], max_depth: usize) -> Result<&RawValue, Faults> {
+    let loc = vec![name("body")];
+    if body.is_empty() {
+        return Err(Faults::one(loc, "missing", "Field required"));
+    }
+    if json_depth(body) > max_depth {
+        let message = format!("Value error, JSON is nested deeper than {MAX_DEPTH} levels");
+        return Err(Faults::one(loc, "value_error", message));
+    }
+    serde_json::from_slice(body).map_err(|error| not_json(body, &error))
+}
 
 /// The fields of an object. What has not been taken when [`Fields::finish`] is called is refused.
 #[derive(Debug)]
@@ -25,27 +88,29 @@ impl Fields {
     ///
     /// One fault when it is no JSON, nested too deeply, or no object.
     pub fn from_body(body: &[u8], faults: &Faults) -> Result<Self, Faults> {
-        let loc = vec![name("body")];
-        if body.is_empty() {
-            return Err(Faults::one(loc, "missing", "Field required"));
+        let found = Faults::default();
+        match Self::from_raw(parse(body, MAX_DEPTH)?, vec![name("body")], &found) {
+            Some(fields) => Ok(Self {
+                faults: faults.clone(),
+                ..fields
+            }),
+            None => Err(found),
         }
-        if json_depth(body) > MAX_DEPTH {
-            let message = format!("Value error, JSON is nested deeper than {MAX_DEPTH} levels");
-            return Err(Faults::one(loc, "value_error", message));
-        }
-        let raw: &RawValue =
-            serde_json::from_slice(body).map_err(|error| not_json(body, &error))?;
+    }
+
+    /// Reads a value that must be an object; noted if it is none.
+    fn from_raw(raw: &RawValue, loc: Vec<Step>, faults: &Faults) -> Option<Self> {
         match serde_json::from_str(raw.get()) {
-            Ok(values) => Ok(Self {
+            Ok(values) => Some(Self {
                 values,
                 loc,
                 faults: faults.clone(),
             }),
-            Err(_) => Err(Faults::one(
-                loc,
-                "model_attributes_type",
-                "Input should be a valid dictionary or object to extract fields from",
-            )),
+            Err(_) => {
+                let message = "Input should be a valid dictionary or object to extract fields from";
+                faults.note(loc, "model_attributes_type", message);
+                None
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::Value;
 
+use super::body::length_fault;
 use super::{Faults, Fields, Step, name};
 
 /// A value and the way to it.
@@ -152,20 +153,8 @@ impl Field {
             return self.fault("list_type", "Input should be a valid list");
         };
         let (length, min, max) = (items.len(), *lengths.start(), *lengths.end());
-        if length < min {
-            self.faults.note(
-                self.loc,
-                "too_short",
-                format!("List should have at least {min} items after validation, not {length}"),
-            );
-            return None;
-        }
-        if length > max {
-            self.faults.note(
-                self.loc,
-                "too_long",
-                format!("List should have at most {max} items after validation, not {length}"),
-            );
+        if let Some((kind, message)) = length_fault(length, min, max) {
+            self.faults.note(self.loc, kind, message);
             return None;
         }
         // Read all before judging, so that every item's fault is noted.

@@ -2,11 +2,14 @@
 
 mod api_keys;
 mod auth;
+mod batch;
+mod cancel;
 mod cli;
 mod command;
 mod database_tls;
 mod deliveries;
 mod endpoints;
+mod events;
 mod isolation;
 mod outage;
 mod played_dispatcher;

@@ -270,7 +270,7 @@ async fn redelivery_goes_ahead_of_any_backlog() {
             event_group: None,
             payload: b"1".to_vec(),
         };
-        publish(&mut conn, tenant_id, &subscriptions, &event)
+        publish(&mut conn, tenant_id, &subscriptions, &[event])
             .await
             .expect("it is stored");
     }

@@ -1,9 +1,10 @@
-//! Deliveries: reading them. They are made by [`events`](super::events) and [`replays`](super::replays), and changed
-//! by [`leases`](super::leases) and [`settling`](super::settling).
+//! Deliveries: finding and canceling one. They are made by [`events`](super::events) and [`replays`](super::replays),
+//! changed by [`leases`](super::leases) and [`settling`](super::settling), and listed by
+//! [`delivery_lists`](super::delivery_lists).
 
-use diesel::dsl::{not, sql};
-use diesel::prelude::{Queryable, Selectable};
-use diesel::sql_types::Bool;
+use diesel::dsl::sql;
+use diesel::prelude::{Queryable, QueryableByName, Selectable};
+use diesel::sql_types::{self, Bool, Text};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl,
     SelectableHelper,
@@ -13,12 +14,13 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::schema::{deliveries, delivery_queue};
+use super::statement::{Bind, statement};
 use super::{StoreError, stored};
 use crate::delivery::{Delivery, DeliveryStatus};
 use crate::event_type::{EventGroup, EventType};
-use crate::ids::{AttemptId, DeliveryId, EndpointId, EventId, TenantId, UserId, first_uuid_at};
+use crate::ids::{AttemptId, DeliveryId, EndpointId, EventId, TenantId, UserId};
 
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = deliveries)]
 pub(super) struct DeliveryRow {
     tenant_id: Uuid,
@@ -87,109 +89,9 @@ impl DeliveryRow {
     }
 }
 
-/// Which deliveries to list. What is `None` does not filter.
-#[derive(Clone, Debug, Default)]
-pub struct DeliveryFilter {
-    /// To this endpoint.
-    pub endpoint_id: Option<EndpointId>,
-    /// In this status.
-    pub status: Option<DeliveryStatus>,
-    /// Of an event of this type.
-    pub event_type: Option<EventType>,
-    /// Of an event of this group.
-    pub event_group: Option<EventGroup>,
-    /// Made at this instant or later.
-    pub created_after: Option<OffsetDateTime>,
-    /// Made before this instant.
-    pub created_before: Option<OffsetDateTime>,
-    /// Ended with this answer of the receiver.
-    pub http_status: Option<u16>,
-    /// Replays that were asked for of this delivery.
-    pub replay_of: Option<DeliveryId>,
-}
-
-/// How far an id's time may be from its row's `created_at`: the one is the clock of the API's machine, the other
-/// the database's. The bound on ids only spares work; the one on `created_at` is exact.
-const CLOCK_SLACK: time::Duration = time::Duration::MINUTE;
-
 /// Whether a dispatcher works on the joined queue row now; false when there is no such row.
 pub(super) fn is_leased() -> diesel::expression::SqlLiteral<Bool> {
     sql("(delivery_queue.lease_token IS NOT NULL AND delivery_queue.due_at > now())")
-}
-
-/// Lists deliveries of a tenant, newest first, from before an id.
-///
-/// Indexes: `deliveries_endpoint_idx`, `deliveries_type_idx`, `deliveries_undelivered_idx` for the filters of those
-/// names, else the primary key; newest partition first.
-///
-/// # Errors
-///
-/// [`StoreError`] when PostgreSQL can't be asked or a row can't be read.
-pub async fn list(
-    conn: &mut AsyncPgConnection,
-    tenant_id: TenantId,
-    filter: &DeliveryFilter,
-    before: Option<DeliveryId>,
-    limit: i64,
-) -> Result<Vec<Delivery>, StoreError> {
-    let mut query = deliveries::table
-        .left_join(
-            delivery_queue::table.on(delivery_queue::tenant_id
-                .eq(deliveries::tenant_id)
-                .and(delivery_queue::delivery_id.eq(deliveries::id))),
-        )
-        .filter(deliveries::tenant_id.eq(tenant_id.as_uuid()))
-        .into_boxed();
-    if let Some(before) = before {
-        query = query.filter(deliveries::id.lt(before.as_uuid()));
-    }
-    if let Some(endpoint_id) = filter.endpoint_id {
-        query = query.filter(deliveries::endpoint_id.eq(endpoint_id.as_uuid()));
-    }
-    query = match filter.status {
-        None => query,
-        Some(DeliveryStatus::Delivering) => query.filter(is_leased()),
-        Some(status @ (DeliveryStatus::Pending | DeliveryStatus::Retrying)) => query
-            .filter(deliveries::status.eq(status.as_str()))
-            .filter(not(is_leased())),
-        Some(
-            status @ (DeliveryStatus::Delivered
-            | DeliveryStatus::Failed
-            | DeliveryStatus::Canceled
-            | DeliveryStatus::Skipped),
-        ) => query.filter(deliveries::status.eq(status.as_str())),
-    };
-    if let Some(event_type) = &filter.event_type {
-        query = query.filter(deliveries::event_type.eq(event_type.as_str().to_owned()));
-    }
-    if let Some(group) = &filter.event_group {
-        query = query.filter(deliveries::event_group.eq(group.as_str().to_owned()));
-    }
-    if let Some(after) = filter.created_after {
-        query = query
-            .filter(deliveries::created_at.ge(after))
-            .filter(deliveries::id.ge(first_uuid_at(after.saturating_sub(CLOCK_SLACK))));
-    }
-    if let Some(until) = filter.created_before {
-        query = query
-            .filter(deliveries::created_at.lt(until))
-            .filter(deliveries::id.lt(first_uuid_at(until.saturating_add(CLOCK_SLACK))));
-    }
-    if let Some(status) = filter.http_status {
-        query = query.filter(deliveries::final_http_status.eq(i32::from(status)));
-    }
-    if let Some(replayed) = filter.replay_of {
-        query = query.filter(deliveries::replay_of_delivery_id.eq(replayed.as_uuid()));
-    }
-    let rows: Vec<(DeliveryRow, bool)> = query
-        .order(deliveries::id.desc())
-        .limit(limit)
-        .select((DeliveryRow::as_select(), is_leased()))
-        .load(conn)
-        .await?;
-    rows.into_iter()
-        .map(|(row, is_leased)| row.read(is_leased))
-        .collect()
 }
 
 /// Finds a delivery of a tenant, by the primary key.
@@ -218,4 +120,32 @@ pub async fn find(
         .await
         .optional()?;
     row.map(|(row, is_leased)| row.read(is_leased)).transpose()
+}
+
+#[derive(QueryableByName)]
+struct CanceledRow {
+    #[diesel(embed)]
+    delivery: DeliveryRow,
+}
+
+/// Cancels a delivery that waits for an attempt, in one statement: its queue row goes, so that nobody can claim it any
+/// more. `None`, and nothing changed, when there is no such delivery, or it is leased or has ended.
+///
+/// # Errors
+///
+/// [`StoreError`]. [`StoreError::Unavailable`] leaves open whether it was canceled.
+pub async fn cancel(
+    conn: &mut AsyncPgConnection,
+    tenant_id: TenantId,
+    id: DeliveryId,
+    reason: &str,
+) -> Result<Option<Delivery>, StoreError> {
+    let row: Option<CanceledRow> = statement(include_str!("sql/cancel_delivery.sql"))
+        .bind::<sql_types::Uuid, _>(tenant_id.as_uuid())
+        .bind::<sql_types::Uuid, _>(id.as_uuid())
+        .bind::<Text, _>(reason)
+        .get_result(conn)
+        .await
+        .optional()?;
+    row.map(|row| row.delivery.read(false)).transpose()
 }

@@ -1,15 +1,18 @@
 //! Events, stored together with their deliveries.
 
-use diesel::OptionalExtension;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Text, Timestamptz, Uuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use time::OffsetDateTime;
 
 use super::StoreError;
 use super::statement::{Bind, statement};
-use crate::endpoint::Subscriptions;
+use crate::endpoint::{Subscription, Subscriptions};
 use crate::event_type::{EventGroup, EventType};
 use crate::ids::{AttemptId, DeliveryId, EventId, TenantId};
+
+/// Deliveries made in one commit at most, unless of a single event. They take some seconds to store; more, and the
+/// caller gives up waiting before it knows.
+pub const MAX_DELIVERIES: usize = 100_000;
 
 /// An event to be stored.
 #[derive(Clone, Debug)]
@@ -25,15 +28,17 @@ pub struct NewEvent {
 }
 
 /// What came of publishing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Published {
-    /// The event and all its deliveries are durable.
+    /// The events and all their deliveries are durable.
     Stored {
         /// The database's time of the commit's transaction.
         created_at: OffsetDateTime,
-        /// How many deliveries were made, skipped ones included.
-        delivery_count: usize,
+        /// How many deliveries were made of each event, skipped ones included.
+        delivery_counts: Vec<usize>,
     },
+    /// It would be more than [`MAX_DELIVERIES`], and nothing was stored.
+    TooManyDeliveries,
     /// The tenant's endpoints have changed since `subscriptions` was read, and nothing was stored: read and call again.
     SubscriptionsChanged,
 }
@@ -44,7 +49,35 @@ struct StoredRow {
     created_at: OffsetDateTime,
 }
 
-/// Stores an event with a delivery for every subscription that wants it, in one statement and so in one commit.
+/// The deliveries of a commit, column by column.
+#[derive(Default)]
+struct Columns {
+    ids: Vec<uuid::Uuid>,
+    event_ids: Vec<uuid::Uuid>,
+    endpoint_ids: Vec<uuid::Uuid>,
+    owners: Vec<i64>,
+    attempt_ids: Vec<uuid::Uuid>,
+    are_sent: Vec<bool>,
+}
+
+impl Columns {
+    /// Adds a delivery for every subscription that wants the event, and returns their number.
+    fn add(&mut self, event: &NewEvent, subscriptions: &Subscriptions) -> usize {
+        let before = self.ids.len();
+        let wanting = |one: &&Subscription| one.wants(&event.event_type);
+        for subscription in subscriptions.list.iter().filter(wanting) {
+            self.ids.push(DeliveryId::new().as_uuid());
+            self.event_ids.push(event.id.as_uuid());
+            self.endpoint_ids.push(subscription.endpoint_id.as_uuid());
+            self.owners.push(subscription.owner.0);
+            self.attempt_ids.push(AttemptId::new().as_uuid());
+            self.are_sent.push(subscription.is_enabled);
+        }
+        self.ids.len() - before
+    }
+}
+
+/// Stores events with a delivery for every subscription that wants them, in one statement and so in one commit.
 ///
 /// # Errors
 ///
@@ -53,43 +86,57 @@ pub async fn publish(
     conn: &mut AsyncPgConnection,
     tenant_id: TenantId,
     subscriptions: &Subscriptions,
-    event: &NewEvent,
+    events: &[NewEvent],
 ) -> Result<Published, StoreError> {
-    let wanting: Vec<_> = subscriptions
-        .list
+    let mut deliveries = Columns::default();
+    let delivery_counts = events
         .iter()
-        .filter(|one| one.wants(&event.event_type))
+        .map(|event| deliveries.add(event, subscriptions))
         .collect();
-    let delivery_ids: Vec<_> = wanting
-        .iter()
-        .map(|_| DeliveryId::new().as_uuid())
-        .collect();
-    let attempt_ids: Vec<_> = wanting.iter().map(|_| AttemptId::new().as_uuid()).collect();
+    if events.len() > 1 && deliveries.ids.len() > MAX_DELIVERIES {
+        return Ok(Published::TooManyDeliveries);
+    }
     let stored: Option<StoredRow> = statement(include_str!("sql/publish.sql"))
         .bind::<Uuid, _>(tenant_id.as_uuid())
         .bind::<BigInt, _>(subscriptions.version)
-        .bind::<Array<Uuid>, _>(vec![event.id.as_uuid()])
-        .bind::<Array<Text>, _>(vec![event.event_type.as_str()])
-        .bind::<Array<Nullable<Text>>, _>(vec![event.event_group.as_ref().map(EventGroup::as_str)])
-        .bind::<Array<Binary>, _>(vec![event.payload.as_slice()])
-        .bind::<Array<Uuid>, _>(delivery_ids)
-        .bind::<Array<Uuid>, _>(vec![event.id.as_uuid(); wanting.len()])
         .bind::<Array<Uuid>, _>(
-            wanting
+            events
                 .iter()
-                .map(|one| one.endpoint_id.as_uuid())
+                .map(|one| one.id.as_uuid())
                 .collect::<Vec<_>>(),
         )
-        .bind::<Array<BigInt>, _>(wanting.iter().map(|one| one.owner.0).collect::<Vec<_>>())
-        .bind::<Array<Uuid>, _>(attempt_ids)
-        .bind::<Array<Bool>, _>(wanting.iter().map(|one| one.is_enabled).collect::<Vec<_>>())
-        .get_result(conn)
-        .await
-        .optional()?;
-    Ok(
-        stored.map_or(Published::SubscriptionsChanged, |row| Published::Stored {
+        .bind::<Array<Text>, _>(
+            events
+                .iter()
+                .map(|event| event.event_type.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<Nullable<Text>>, _>(
+            events
+                .iter()
+                .map(|event| event.event_group.as_ref().map(EventGroup::as_str))
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<Binary>, _>(
+            events
+                .iter()
+                .map(|event| event.payload.as_slice())
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<Uuid>, _>(deliveries.ids)
+        .bind::<Array<Uuid>, _>(deliveries.event_ids)
+        .bind::<Array<Uuid>, _>(deliveries.endpoint_ids)
+        .bind::<Array<BigInt>, _>(deliveries.owners)
+        .bind::<Array<Uuid>, _>(deliveries.attempt_ids)
+        .bind::<Array<Bool>, _>(deliveries.are_sent)
+        .load::<StoredRow>(conn)
+        .await?
+        .pop();
+    Ok(match stored {
+        None => Published::SubscriptionsChanged,
+        Some(row) => Published::Stored {
             created_at: row.created_at,
-            delivery_count: wanting.len(),
-        }),
-    )
+            delivery_counts,
+        },
+    })
 }

@@ -171,7 +171,7 @@ async fn publishing_goes_on_while_partitions_are_made() {
         &mut publisher,
         account.tenant,
         &subscriptions,
-        &event(b"{}"),
+        &[event(b"{}")],
     )
     .await
     .expect("published beside uncommitted partitions");

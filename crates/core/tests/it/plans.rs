@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use diesel_async::SimpleAsyncConnection;
 use reprise_core::event_type::EventType;
-use reprise_core::store::deliveries::{self, DeliveryFilter};
+use reprise_core::store::delivery_lists::{self, DeliveryFilter};
 use time::OffsetDateTime;
 
 use crate::world::{Account, World};
@@ -161,13 +161,13 @@ async fn settling_a_deleted_endpoint_looks_at_its_own_rows_alone() {
     }
 }
 
-/// A history of two weeks: 8,000 deliveries to eight endpoints, of eight types, half of each week.
+/// A history of two weeks: 80,000 deliveries to eight endpoints, of eight types, half of each week.
 async fn history() -> (World, Account) {
     let mut world = World::create().await;
     let account = world.account().await;
     for number in 0..8 {
         let endpoint = world.endpoint(account).await;
-        world.enqueue(account, endpoint, 1_000).await;
+        world.enqueue(account, endpoint, 10_000).await;
         world
             .sql(&format!(
                 "UPDATE deliveries SET event_type = 'type.{number}' WHERE endpoint_id = '{endpoint}'"
@@ -209,10 +209,10 @@ async fn read_by(world: &World, account: Account, filter: &DeliveryFilter) -> (V
     conn.batch_execute("SELECT pg_stat_reset()")
         .await
         .expect("reset");
-    let listed = deliveries::list(&mut conn, account.tenant, filter, None, 20)
+    let listed = delivery_lists::list(&mut conn, account.tenant, filter, None, 20)
         .await
         .expect("read");
-    assert_eq!(listed.len(), 20);
+    assert_eq!(listed.items.len(), 20);
     conn.batch_execute("SELECT pg_stat_force_next_flush(); SELECT pg_stat_clear_snapshot()")
         .await
         .expect("flushed");

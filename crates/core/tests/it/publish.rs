@@ -2,7 +2,7 @@
 
 use reprise_core::delivery::DeliveryStatus;
 use reprise_core::event_type::{EventGroup, EventType};
-use reprise_core::store::deliveries::{self, DeliveryFilter};
+use reprise_core::store::delivery_lists::{self, DeliveryFilter};
 use reprise_core::store::endpoints;
 use reprise_core::store::events::{self, NewEvent, Published};
 use reprise_core::store::messages;
@@ -17,8 +17,12 @@ async fn delivery_count(world: &mut World, account: Account, event_type: &str) -
         ..event(b"{}")
     };
     match world.publish(account, &event).await {
-        Published::Stored { delivery_count, .. } => delivery_count,
-        Published::SubscriptionsChanged => panic!("nobody changed them"),
+        Published::Stored {
+            delivery_counts, ..
+        } => delivery_counts.into_iter().sum(),
+        Published::SubscriptionsChanged | Published::TooManyDeliveries => {
+            panic!("nobody changed them")
+        }
     }
 }
 
@@ -30,7 +34,7 @@ async fn publishing_stores_the_event_with_a_delivery_and_a_queue_row_for_whoever
     let mut published = event(b"{\"a\": 1}");
     published.event_group = Some(EventGroup::parse("order-7").expect("a group"));
     let stored = world.publish(account, &published).await;
-    let listed = deliveries::list(
+    let listed = delivery_lists::list(
         &mut world.conn,
         account.tenant,
         &DeliveryFilter::default(),
@@ -38,7 +42,8 @@ async fn publishing_stores_the_event_with_a_delivery_and_a_queue_row_for_whoever
         10,
     )
     .await
-    .expect("read");
+    .expect("read")
+    .items;
     assert_eq!(listed.len(), 1);
     let delivery = &listed[0];
     let created_at = delivery.created_at;
@@ -46,7 +51,7 @@ async fn publishing_stores_the_event_with_a_delivery_and_a_queue_row_for_whoever
         stored,
         Published::Stored {
             created_at,
-            delivery_count: 1
+            delivery_counts: vec![1]
         }
     );
     assert_eq!(delivery.status, DeliveryStatus::Pending);
@@ -81,7 +86,7 @@ async fn a_stale_version_of_the_endpoints_stores_nothing() {
         endpoint
     }];
     let before = world.rows().await;
-    let published = events::publish(&mut world.conn, account.tenant, &stale, &event(b"{}"))
+    let published = events::publish(&mut world.conn, account.tenant, &stale, &[event(b"{}")])
         .await
         .expect("no error");
     assert_eq!(published, Published::SubscriptionsChanged);
@@ -186,7 +191,7 @@ async fn a_failure_half_way_stores_nothing() {
         &mut world.conn,
         account.tenant,
         &subscriptions,
-        &event(b"{}"),
+        &[event(b"{}")],
     )
     .await
     .expect_err("there is no such endpoint");
@@ -202,7 +207,7 @@ async fn the_same_event_is_not_stored_twice() {
     let subscriptions = subscriptions::list(&mut world.conn, account.tenant)
         .await
         .expect("read");
-    events::publish(&mut world.conn, account.tenant, &subscriptions, &event)
+    events::publish(&mut world.conn, account.tenant, &subscriptions, &[event])
         .await
         .expect_err("the id is taken");
     assert_eq!(world.rows().await, before);
@@ -243,7 +248,7 @@ async fn payloads_are_kept_byte_for_byte() {
         &mut world.conn,
         account.tenant,
         &subscriptions,
-        &event(&largest),
+        &[event(&largest)],
     )
     .await
     .expect_err("too large");

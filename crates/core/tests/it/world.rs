@@ -200,9 +200,14 @@ impl World {
         let subscriptions = subscriptions::list(&mut self.conn, account.tenant)
             .await
             .expect("subscriptions");
-        events::publish(&mut self.conn, account.tenant, &subscriptions, event)
-            .await
-            .expect("published")
+        events::publish(
+            &mut self.conn,
+            account.tenant,
+            &subscriptions,
+            std::slice::from_ref(event),
+        )
+        .await
+        .expect("published")
     }
 
     /// Puts deliveries of small events into the queue, as publishing does, quickly.

@@ -16,7 +16,7 @@ use reprise_core::retry::{RetryDelays, RetryPolicy, RetrySchedule};
 use reprise_core::scope::Scopes;
 use reprise_core::sealing::{KeyRing, SecretKey};
 use reprise_core::signing::{SignatureScheme, SigningSecret, SigningSecrets};
-use reprise_core::store::deliveries::{self, DeliveryFilter};
+use reprise_core::store::delivery_lists::{self, DeliveryFilter};
 use reprise_core::store::endpoints::EndpointChange;
 use reprise_core::store::events::{self, NewEvent, Published};
 use reprise_core::store::replays::{self, Urgency};
@@ -130,9 +130,14 @@ impl World {
         let subscriptions = subscriptions::list(&mut conn, self.tenant_id)
             .await
             .expect("subscriptions");
-        let published = events::publish(&mut conn, self.tenant_id, &subscriptions, &event)
-            .await
-            .expect("published");
+        let published = events::publish(
+            &mut conn,
+            self.tenant_id,
+            &subscriptions,
+            std::slice::from_ref(&event),
+        )
+        .await
+        .expect("published");
         assert!(
             matches!(published, Published::Stored { .. }),
             "{published:?}"
@@ -212,15 +217,18 @@ impl World {
             endpoint_id: Some(endpoint_id),
             ..DeliveryFilter::default()
         };
-        deliveries::list(
-            &mut *self.conn().await,
-            self.tenant_id,
-            &filter,
-            None,
-            10_000,
-        )
-        .await
-        .expect("deliveries")
+        let mut conn = self.conn().await;
+        let (mut all, mut before) = (Vec::new(), None);
+        loop {
+            let page = delivery_lists::list(&mut conn, self.tenant_id, &filter, before, 1_000)
+                .await
+                .expect("deliveries");
+            all.extend(page.items);
+            match page.next {
+                Some(next) => before = Some(DeliveryId::from_uuid(next)),
+                None => return all,
+            }
+        }
     }
 
     /// The one delivery to an endpoint.

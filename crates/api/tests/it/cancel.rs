@@ -1,0 +1,82 @@
+//! Calling off a delivery.
+
+use serde_json::{Value, json};
+
+use crate::played_dispatcher::Played;
+use crate::stage::{Stage, code};
+
+fn cancel_path(id: &str) -> String {
+    format!("/v1/webhooks/deliveries/{id}/cancel")
+}
+
+async fn cancel(stage: &Stage, id: &str) -> Value {
+    stage
+        .client
+        .post_empty(&cancel_path(id))
+        .await
+        .expect_status(200)
+        .json()
+}
+
+#[tokio::test]
+async fn waiting_delivery_is_canceled_and_never_sent() {
+    let stage = Stage::start().await;
+    let endpoint = stage.endpoint(json!({})).await;
+    let mut dispatcher = stage.dispatcher().await;
+    let retrying = stage
+        .attempted(&mut dispatcher, Played::Answered(500))
+        .await;
+    let pending = stage.deliver("a").await;
+    for (id, attempts) in [(&retrying, 1), (&pending, 0)] {
+        let canceled = cancel(&stage, id).await;
+        assert_eq!(canceled["status"], "canceled");
+        assert_eq!(canceled["attempt_count"], attempts);
+        assert_eq!(canceled["next_retry_at"], Value::Null);
+        assert_eq!(canceled["error_message"], "Canceled by request");
+        assert_eq!(stage.delivery(id).await, canceled);
+    }
+    assert_eq!(dispatcher.claim_ready(10).await.len(), 0);
+    let kept_back = stage.deliver("b").await;
+    stage
+        .change_endpoint(&endpoint, json!({"enabled": false}))
+        .await;
+    dispatcher.settle().await;
+    assert_eq!(cancel(&stage, &kept_back).await["status"], "canceled");
+}
+
+#[tokio::test]
+async fn delivery_that_is_being_sent_or_has_ended_can_not_be_canceled() {
+    let stage = Stage::start().await;
+    stage.endpoint(json!({})).await;
+    let mut dispatcher = stage.dispatcher().await;
+    let id = stage.deliver("a").await;
+    let claims = dispatcher.claim_ready(1).await;
+    let refused = stage.client.post_empty(&cancel_path(&id)).await;
+    assert_eq!(code(refused, 409), "delivery_not_cancelable");
+    dispatcher.finish(&claims[0], Played::Answered(200)).await;
+    let refused = stage.client.post_empty(&cancel_path(&id)).await;
+    assert_eq!(code(refused, 409), "delivery_not_cancelable");
+    assert_eq!(stage.delivery(&id).await["status"], "delivered");
+}
+
+#[tokio::test]
+async fn claims_and_cancels_at_once_never_both_win() {
+    let stage = Stage::start().await;
+    stage.endpoint(json!({})).await;
+    let mut dispatcher = stage.dispatcher().await;
+    for _ in 0..20 {
+        let id = stage.deliver("a").await;
+        let path = cancel_path(&id);
+        let (claims, answer) =
+            tokio::join!(dispatcher.claim_ready(1), stage.client.post_empty(&path));
+        let is_claimed = !claims.is_empty();
+        assert_eq!(answer.status == 200, !is_claimed, "{}", answer.text());
+        if is_claimed {
+            assert_eq!(code(answer, 409), "delivery_not_cancelable");
+            dispatcher.finish(&claims[0], Played::Answered(200)).await;
+            assert_eq!(stage.delivery(&id).await["status"], "delivered");
+        } else {
+            assert_eq!(stage.delivery(&id).await["status"], "canceled");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The statements behind the lists of deliveries: two texts per index, so that a generic plan has one way to go,
+//! whatever else is filtered by.
+
+use crate::store::scan::{max_page_rows, max_scanned_rows};
+
+/// The statements that read by one index.
+pub(super) struct ByIndex {
+    /// For pages that every row of the index's condition belongs to.
+    pub(super) plain: &'static str,
+    /// For pages that are filtered by something else besides.
+    pub(super) filtered: &'static str,
+}
+
+/// The statements that read by the index which a condition belongs to. What passes the filters comes back with
+/// `is_match`; the last row that may be read comes back in any case, so that the next page can begin there.
+///
+/// - `$1` tenant, `$2` below this id, `$3` from this id on
+/// - `$4` endpoint, `$5` stored status, `$6` type, `$7` group, `$8` HTTP status, `$9` replayed delivery, `$10` made from,
+///   `$11` made until, `$12` whether leased, `$13` event: each null where it does not filter
+/// - `$14` rows at most: one more than the page may hold
+macro_rules! read_by {
+    ($index_condition:literal) => {
+        ByIndex {
+            plain: read_by!($index_condition, max_page_rows!()),
+            filtered: read_by!($index_condition, max_scanned_rows!()),
+        }
+    };
+    ($index_condition:literal, $rows:expr) => {
+        concat!(
+            "SELECT scanned.*, leased.is_leased, scanned.passes AND leased.is_wanted AS is_match
+             FROM (
+                 SELECT found.*, found.position = ",
+            $rows,
+            " AS is_last_scanned,
+                        ($4::uuid IS NULL OR endpoint_id = $4)
+                        AND ($5::text IS NULL OR status = $5)
+                        AND ($6::text IS NULL OR event_type = $6)
+                        AND ($7::text IS NULL OR event_group IS NOT DISTINCT FROM $7)
+                        AND ($8::int4 IS NULL OR final_http_status IS NOT DISTINCT FROM $8)
+                        AND ($9::uuid IS NULL OR replay_of_delivery_id IS NOT DISTINCT FROM $9)
+                        AND ($10::timestamptz IS NULL OR created_at >= $10)
+                        AND ($11::timestamptz IS NULL OR created_at < $11)
+                        AND ($13::uuid IS NULL OR event_id = $13) AS passes
+                 FROM (
+                     SELECT indexed.*, row_number() OVER (ORDER BY indexed.id DESC) AS position
+                     FROM (
+                         SELECT * FROM deliveries
+                         WHERE tenant_id = $1 AND id < $2 AND id >= $3 AND ",
+            $index_condition,
+            " ORDER BY id DESC LIMIT ",
+            $rows,
+            "        ) indexed
+                 ) found
+             ) scanned
+             LEFT JOIN delivery_queue queued ON queued.tenant_id = $1 AND queued.delivery_id = scanned.id
+             CROSS JOIN LATERAL (
+                 SELECT coalesce(queued.lease_token IS NOT NULL AND queued.due_at > now(), false) AS is_leased
+             ) lease
+             CROSS JOIN LATERAL (
+                 SELECT lease.is_leased, ($12::bool IS NULL OR lease.is_leased = $12) AS is_wanted
+             ) leased
+             WHERE (scanned.passes OR scanned.is_last_scanned) AND (leased.is_wanted OR scanned.is_last_scanned)
+             ORDER BY scanned.id DESC
+             LIMIT $14"
+        )
+    };
+}
+
+/// By the primary key.
+pub(super) const BY_ID: ByIndex = read_by!("true");
+/// By `deliveries_event_idx`.
+pub(super) const BY_EVENT: ByIndex = read_by!("event_id = $13");
+/// By `deliveries_endpoint_idx`.
+pub(super) const BY_ENDPOINT: ByIndex = read_by!("endpoint_id = $4");
+/// By `deliveries_type_idx`.
+pub(super) const BY_TYPE: ByIndex = read_by!("event_type = $6");
+/// By `deliveries_undelivered_idx`.
+pub(super) const BY_STATUS: ByIndex = read_by!("status = $5 AND status <> 'delivered'");
+/// By `deliveries_replays_idx`, which finds all replays of the same first delivery.
+pub(super) const BY_REPLAY: ByIndex = read_by!(
+    "replay_of_delivery_id IS NOT NULL
+     AND first_delivery_id = (SELECT first_delivery_id FROM deliveries WHERE tenant_id = $1 AND id = $9)"
+);
