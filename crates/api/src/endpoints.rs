@@ -3,6 +3,7 @@
 mod body;
 pub mod rotation;
 mod signature;
+pub mod trial;
 mod view;
 
 use std::time::Duration;

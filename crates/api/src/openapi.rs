@@ -34,6 +34,8 @@ use crate::error::ApiError;
         crate::endpoints::update,
         crate::endpoints::delete,
         crate::endpoints::rotation::rotate,
+        crate::endpoints::trial::test,
+        crate::endpoints::trial::verify,
         crate::events::publish,
         crate::events::publish_batch,
         crate::events::reading::list,

@@ -41,6 +41,8 @@ pub fn configure(config: &mut ServiceConfig) {
             path("/v1/webhooks/endpoints/{endpoint_id}/rotate-secret")
                 .post(endpoints::rotation::rotate),
         )
+        .service(path("/v1/webhooks/endpoints/{endpoint_id}/test").post(endpoints::trial::test))
+        .service(path("/v1/webhooks/endpoints/{endpoint_id}/verify").post(endpoints::trial::verify))
         .service(
             path("/v1/webhooks/events")
                 .get(events::reading::list)

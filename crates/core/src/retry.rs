@@ -132,6 +132,15 @@ impl RetryPolicy {
         })
     }
 
+    /// One attempt and no more.
+    #[must_use]
+    pub const fn never() -> Self {
+        Self {
+            schedule: RetrySchedule::Default,
+            max_retries: Some(0),
+        }
+    }
+
     /// The schedule as it was set.
     pub fn schedule(&self) -> &RetrySchedule {
         &self.schedule

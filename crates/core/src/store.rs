@@ -9,6 +9,7 @@ pub mod connection;
 pub mod deliveries;
 pub mod delivery_lists;
 pub mod delivery_queue;
+pub mod direct_events;
 pub mod dispatchers;
 pub mod endpoint_health;
 pub mod endpoints;

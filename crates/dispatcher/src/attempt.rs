@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use hyper::body::Bytes;
 use reprise_core::attempt::{Attempt, AttemptError, RecordedResponse};
 use reprise_core::attempt_outcome::{AttemptOutcome, FailureKind};
-use reprise_core::retry::Jitter;
+use reprise_core::event_type::EventType;
+use reprise_core::retry::{Jitter, RetryPolicy};
 use reprise_core::retry_after::parse_retry_after;
 use reprise_core::store::delivery_queue::Claim;
 use reprise_core::store::leases::{FinishedAttempt, UnusedLease};
@@ -87,8 +88,9 @@ impl Sender {
             return give_back(claim, Duration::ZERO);
         }
         let started_at = OffsetDateTime::now_utc();
+        let retry = policy(target, &message);
         let Some(payload) = message.payload.map(Bytes::from) else {
-            return Outcome::Finished(Box::new(expired(claim, target, started_at)));
+            return Outcome::Finished(Box::new(expired(claim, target, &retry, started_at)));
         };
         let content = Content {
             event_type: message.event_type.as_str(),
@@ -115,7 +117,7 @@ impl Sender {
             request_headers,
             exchange,
         };
-        let finished = finish(claim, target, sent);
+        let finished = finish(claim, target, &retry, sent);
         self.metrics.attempt_ended(&finished);
         Outcome::Finished(Box::new(finished))
     }
@@ -148,7 +150,21 @@ pub(crate) fn unused(claim: &Claim) -> Outcome {
     give_back(claim, Duration::ZERO)
 }
 
-fn expired(claim: &Claim, target: &Target, started_at: OffsetDateTime) -> FinishedAttempt {
+/// The endpoint's policy, but for a challenge: nobody waits for a later answer to it.
+fn policy(target: &Target, message: &Message) -> RetryPolicy {
+    if message.event_type == EventType::challenge() {
+        RetryPolicy::never()
+    } else {
+        target.retry.clone()
+    }
+}
+
+fn expired(
+    claim: &Claim,
+    target: &Target,
+    retry: &RetryPolicy,
+    started_at: OffsetDateTime,
+) -> FinishedAttempt {
     let sent = Sent {
         started_at,
         duration: Duration::ZERO,
@@ -158,13 +174,13 @@ fn expired(claim: &Claim, target: &Target, started_at: OffsetDateTime) -> Finish
             ..Exchange::default()
         },
     };
-    finish(claim, target, sent)
+    finish(claim, target, retry, sent)
 }
 
-fn finish(claim: &Claim, target: &Target, sent: Sent) -> FinishedAttempt {
+fn finish(claim: &Claim, target: &Target, retry: &RetryPolicy, sent: Sent) -> FinishedAttempt {
     let outcome = judge(&sent.exchange);
     let jitter = Jitter::from_random_bits(rand::random());
-    let decision = target.retry.decide(claim.attempt_number, &outcome, jitter);
+    let decision = retry.decide(claim.attempt_number, &outcome, jitter);
     FinishedAttempt {
         tenant_id: claim.tenant_id,
         delivery_id: claim.delivery_id,

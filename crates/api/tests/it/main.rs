@@ -19,3 +19,4 @@ mod replay;
 mod rotation;
 mod rows;
 mod stage;
+mod trial;
