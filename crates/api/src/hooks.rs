@@ -1,129 +1,163 @@
-//! B's family: `POST /hooks/{hook_id}/requests/{request_id}/redeliver`.
+//! B's family: `/hooks`. A hook is an endpoint, shown and written in another way.
 
-use std::time::Duration;
+mod body;
+pub mod redelivery;
+pub mod requests;
+mod view;
 
-use actix_web::web::{Data, Path};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use reprise_core::delivery::Delivery;
-use reprise_core::ids::AttemptId;
+use reprise_core::endpoint::EndpointStatus;
 use reprise_core::scope::Scope;
-use reprise_core::store::replays::Urgency;
-use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
-use utoipa::ToSchema;
+use reprise_core::store::endpoints as store;
 
-use crate::attempt_waiters::wait_for_attempt;
 use crate::auth::Caller;
+use crate::body::{MAX_BODY_BYTES, read_json};
+use crate::endpoints::both_families;
 use crate::error::ApiError;
-use crate::idempotency::Key;
-use crate::replays::{self, ReplayOrder, unreadable};
+use crate::path_id;
 use crate::state::AppState;
-use crate::timestamp::MillisecondTimestamp;
-use crate::{path_id, prefer};
+use body::HookDraft;
 
-/// A webhook event object: B's schema, field by field.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct HookRequestResponse {
-    /// Stable for one event on one hook: redelivering does not change it.
-    id: String,
-    /// The tenant.
-    tenant_id: String,
-    /// The attempt that is next or was last.
-    delivery_id: String,
-    /// The event's type.
-    event: String,
-    /// When that attempt was queued.
-    #[schema(value_type = String, format = DateTime)]
-    enqueued_at: MillisecondTimestamp,
-    /// Whether somebody asked for it again.
-    redelivery: bool,
-    /// The hook.
-    hook_id: String,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: MillisecondTimestamp,
-    #[schema(value_type = String, format = DateTime)]
-    updated_at: MillisecondTimestamp,
-    /// The receiver's answer to that attempt; null while there is none.
-    response_status: Option<u16>,
-    /// Milliseconds until the receiver had answered, or could not be reached; null while that is open.
-    response_duration_ms: Option<u64>,
+pub use body::{HookBody, HookPatchBody};
+pub use view::HookResponse;
+
+/// What the list is called in its cursors.
+const LIST: &str = "hooks";
+
+fn not_found() -> ApiError {
+    ApiError::NotFound("Hook")
 }
 
-impl From<&Delivery> for HookRequestResponse {
-    fn from(delivery: &Delivery) -> Self {
-        Self {
-            id: delivery.first_delivery_id.to_string(),
-            tenant_id: delivery.tenant_id.to_string(),
-            delivery_id: delivery.attempt_id.to_string(),
-            event: delivery.event_type.to_string(),
-            enqueued_at: MillisecondTimestamp(delivery.attempt_enqueued_at),
-            redelivery: delivery.replay_of.is_some(),
-            hook_id: delivery.endpoint_id.to_string(),
-            created_at: MillisecondTimestamp(delivery.created_at),
-            updated_at: MillisecondTimestamp(delivery.updated_at),
-            response_status: None,
-            response_duration_ms: None,
-        }
+/// What of an error this family says in its own words.
+fn as_hook(error: ApiError) -> ApiError {
+    if matches!(error, ApiError::NotFound(_) | ApiError::EndpointDeleted) {
+        not_found()
+    } else {
+        error
     }
 }
 
-fn show(delivery: &Delivery) -> HookRequestResponse {
-    HookRequestResponse::from(delivery)
-}
-
-/// Redelivers an event at once, ahead of any backlog, and answers with what the receiver said.
-///
-/// Waits up to 30 seconds, or as `Prefer: wait=N` says. When the receiver has not answered by then, both response
-/// fields are null and the delivery goes on; when it could not be reached, the status alone is.
+/// Lists the tenant's hooks, newest first; a `Link` header leads to the next page.
 #[utoipa::path(
-    post, path = "/hooks/{hook_id}/requests/{request_id}/redeliver", tag = "hooks",
-    summary = "Redeliver Webhook Event", operation_id = "redeliver_webhook_event",
-    params(("hook_id" = String, Path), ("request_id" = String, Path),
-           ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key gets the first answer"),
-           ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds, at most 30")),
-    responses((status = 200, body = HookRequestResponse),
-              (status = 401, body = crate::error::ErrorBody), (status = 404, body = crate::error::ErrorBody),
-              (status = 409, body = crate::error::ErrorBody), (status = 410, body = crate::error::ErrorBody),
-              (status = 429, body = crate::error::ErrorBody))
+    get, path = "/hooks", tag = "hooks", operation_id = "list_hooks",
+    params(("limit" = Option<i64>, Query, description = "1 to 250, default 50"), ("cursor" = Option<String>, Query)),
+    responses((status = 200, body = Vec<HookResponse>), (status = 422, body = crate::error::ValidationBody))
 )]
-pub async fn redeliver(
+pub async fn list(
     caller: Caller,
     state: Data<AppState>,
-    ids: Path<(String, String)>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
+    caller.require(Scope::WebhooksRead)?;
+    let (found, mut response) = both_families::list(&state, &caller, LIST, &request).await?;
+    Ok(response.json(found.iter().map(HookResponse::masked).collect::<Vec<_>>()))
+}
+
+/// Makes a hook. The answer holds its secret, here and never again.
+///
+/// Unless `active` is true it gets nothing as yet: events are kept for it as `skipped`, and can be replayed.
+#[utoipa::path(
+    post, path = "/hooks", tag = "hooks", operation_id = "create_hook",
+    request_body = HookBody,
+    responses((status = 201, body = HookResponse), (status = 409, body = crate::error::ErrorBody),
+              (status = 422, body = crate::error::ValidationBody))
+)]
+pub async fn create(
+    caller: Caller,
+    state: Data<AppState>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::WebhooksWrite)?;
-    let (hook_id, request_id) = ids.into_inner();
-    let (hook_id, request_id) = (path_id::endpoint(&hook_id), path_id::delivery(&request_id));
-    let path = format!("/hooks/{hook_id}/requests/{request_id}/redeliver");
-    let key = Key::read(&request, &caller, path, b"")?;
-    let preferred = prefer::wait(&request);
-    let wait = preferred.unwrap_or(Duration::from_secs(prefer::MAX_WAIT_SECONDS));
-    let deadline = Instant::now() + wait;
-    let order = ReplayOrder {
-        delivery_id: request_id,
-        endpoint_id: Some(hook_id),
-        // Who does not wait is in no hurry.
-        urgency: if wait.is_zero() {
-            Urgency::Normal
-        } else {
-            Urgency::Express
-        },
-    };
-    let place = state.attempt_waiters.take_place(caller.tenant_id)?;
-    let replay = replays::make(&state, &caller, key.as_ref(), order, show).await?;
-    let mut answer: HookRequestResponse =
-        serde_json::from_str(replay.answer.get()).map_err(unreadable)?;
-    let attempt_id = AttemptId::from_uuid(replay.attempt_id);
-    if let Some(attempt) =
-        wait_for_attempt(&state, &place, caller.tenant_id, attempt_id, deadline).await?
-    {
-        answer.response_status = attempt.answered_status();
-        answer.response_duration_ms = attempt.duration_ms();
-    }
-    let mut response = HttpResponse::Ok();
-    if let Some(wait) = preferred {
-        response.insert_header(("Preference-Applied", format!("wait={}", wait.as_secs())));
-    }
-    Ok(response.json(answer))
+    let body = read_json(&request, payload, MAX_BODY_BYTES).await?;
+    let (settings, status) = HookDraft::read_new(&body, &state.url_rules)?.into_new()?;
+    let endpoint = both_families::make(&state, &caller, settings, status).await?;
+    Ok(HttpResponse::Created().json(HookResponse::with_secret(&endpoint)))
+}
+
+/// Shows a hook.
+#[utoipa::path(
+    get, path = "/hooks/{hook_id}", tag = "hooks", operation_id = "get_hook",
+    params(("hook_id" = String, Path)),
+    responses((status = 200, body = HookResponse), (status = 404, body = crate::error::ErrorBody))
+)]
+pub async fn get(
+    caller: Caller,
+    state: Data<AppState>,
+    id: Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    caller.require(Scope::WebhooksRead)?;
+    let id = path_id::endpoint(&id);
+    let endpoint = state
+        .with_connection(async |conn| store::find(conn, &state.keys, caller.tenant_id, id).await)
+        .await?
+        .filter(|endpoint| endpoint.status != EndpointStatus::Deleted)
+        .ok_or_else(not_found)?;
+    Ok(HttpResponse::Ok().json(HookResponse::masked(&endpoint)))
+}
+
+/// Changes what the body names and leaves the rest, as `PATCH` does.
+#[utoipa::path(
+    put, path = "/hooks/{hook_id}", tag = "hooks", operation_id = "put_hook",
+    params(("hook_id" = String, Path)), request_body = HookPatchBody,
+    responses((status = 200, body = HookResponse), (status = 404, body = crate::error::ErrorBody),
+              (status = 422, body = crate::error::ValidationBody))
+)]
+pub async fn put(
+    caller: Caller,
+    state: Data<AppState>,
+    id: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    update(caller, state, id, request, payload).await
+}
+
+/// Changes what the body names and leaves the rest.
+#[utoipa::path(
+    patch, path = "/hooks/{hook_id}", tag = "hooks", operation_id = "update_hook",
+    params(("hook_id" = String, Path)), request_body = HookPatchBody,
+    responses((status = 200, body = HookResponse), (status = 404, body = crate::error::ErrorBody),
+              (status = 422, body = crate::error::ValidationBody))
+)]
+pub async fn update(
+    caller: Caller,
+    state: Data<AppState>,
+    id: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    caller.require(Scope::WebhooksWrite)?;
+    let body = read_json(&request, payload, MAX_BODY_BYTES).await?;
+    let draft = HookDraft::read_change(&body, &state.url_rules)?;
+    let id = path_id::endpoint(&id);
+    let endpoint = both_families::change(&state, &caller, id, |endpoint| {
+        if endpoint.status == EndpointStatus::Deleted {
+            return Err(ApiError::EndpointDeleted);
+        }
+        draft.apply(endpoint).map_err(ApiError::from)
+    })
+    .await
+    .map_err(as_hook)?;
+    Ok(HttpResponse::Ok().json(HookResponse::masked(&endpoint)))
+}
+
+/// Deletes a hook: nothing is sent any more, unfinished deliveries become `canceled`, its requests stay readable.
+#[utoipa::path(
+    delete, path = "/hooks/{hook_id}", tag = "hooks", operation_id = "delete_hook",
+    params(("hook_id" = String, Path)),
+    responses((status = 204), (status = 404, body = crate::error::ErrorBody))
+)]
+pub async fn delete(
+    caller: Caller,
+    state: Data<AppState>,
+    id: Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    caller.require(Scope::WebhooksWrite)?;
+    let id = path_id::endpoint(&id);
+    both_families::delete(&state, &caller, id)
+        .await
+        .map_err(as_hook)?;
+    Ok(HttpResponse::NoContent().finish())
 }

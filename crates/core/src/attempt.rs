@@ -59,13 +59,10 @@ impl Attempt {
     /// status line said.
     #[must_use]
     pub fn answered_status(&self) -> Option<u16> {
-        let is_whole = match self.error.as_ref().map(|error| error.kind) {
-            None | Some(ErrorKind::HttpStatus) => true,
-            Some(ErrorKind::Failure(_)) => false,
-        };
+        let error_kind = self.error.as_ref().map(|error| error.kind);
         self.response
             .as_ref()
-            .filter(|_| is_whole)
+            .filter(|_| error_kind.is_none_or(ErrorKind::is_whole_answer))
             .map(|response| response.status)
     }
 

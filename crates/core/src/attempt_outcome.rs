@@ -122,6 +122,16 @@ pub enum ErrorKind {
 impl ErrorKind {
     const HTTP_STATUS: &'static str = "http_status";
 
+    /// Whether the receiver gave a whole answer: one that broke off or came too late is none, whatever its status line
+    /// said.
+    #[must_use]
+    pub const fn is_whole_answer(self) -> bool {
+        match self {
+            Self::HttpStatus => true,
+            Self::Failure(_) => false,
+        }
+    }
+
     /// The stable name in database, API and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -11,6 +11,7 @@ pub mod display_name;
 pub mod endpoint;
 pub mod endpoint_url;
 pub mod event_type;
+pub mod hook_events;
 pub mod ids;
 pub mod retry;
 pub mod retry_after;

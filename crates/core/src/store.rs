@@ -14,6 +14,7 @@ pub mod dispatchers;
 pub mod endpoint_health;
 pub mod endpoints;
 pub mod events;
+pub mod hook_requests;
 pub mod idempotency_keys;
 pub mod leases;
 pub mod lost;

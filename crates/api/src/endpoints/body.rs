@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reprise_core::custom_headers::CustomHeaders;
-use reprise_core::endpoint::{Endpoint, EndpointSettings, EndpointStatus};
+use reprise_core::endpoint::{Endpoint, EndpointSettings};
 use reprise_core::endpoint_url::{EndpointUrl, UrlRules};
 use reprise_core::event_type::EventPattern;
 use reprise_core::retry::{RetryDelays, RetryPolicy, RetrySchedule};
@@ -13,6 +13,7 @@ use reprise_core::store::endpoints::EndpointChange;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::both_families::status_asked_for;
 use super::signature::{SignatureChoice, check_secret, keep_secrets};
 use crate::faults::{Faults, Field, Fields, name};
 
@@ -21,10 +22,7 @@ const MAX_PATTERNS: usize = 100;
 /// Characters of a description at most; the schema's `CHECK` is the same.
 const MAX_DESCRIPTION_CHARS: usize = 1_000;
 /// An endpoint's timeout, when the caller does not say.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
-/// What an endpoint disabled by `enabled: false` shows.
-const DISABLED_BY_REQUEST: &str = "Disabled by request";
-
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How requests are signed.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
@@ -260,16 +258,7 @@ impl EndpointPatch {
         );
         let custom_headers = self.headers.unwrap_or_else(|| old.custom_headers.clone());
         check_signature_header(&custom_headers, signature.as_ref(), &faults);
-        let status = match self.enabled {
-            None => endpoint.status.clone(),
-            Some(true) => EndpointStatus::Enabled,
-            Some(false) => match &endpoint.status {
-                EndpointStatus::Disabled { .. } => endpoint.status.clone(),
-                EndpointStatus::Enabled | EndpointStatus::Deleted => EndpointStatus::Disabled {
-                    reason: DISABLED_BY_REQUEST.to_owned(),
-                },
-            },
-        };
+        let status = status_asked_for(self.enabled, &endpoint.status);
         let change = (|| {
             let settings = EndpointSettings {
                 url: self.url.unwrap_or_else(|| old.url.clone()),
@@ -289,11 +278,13 @@ impl EndpointPatch {
     }
 }
 
-fn read_url(field: Field, rules: &UrlRules) -> Option<EndpointUrl> {
+/// Reads a URL that an endpoint may have.
+pub fn read_url(field: Field, rules: &UrlRules) -> Option<EndpointUrl> {
     field.parse(|text| EndpointUrl::parse(text, rules))
 }
 
-fn any_event() -> EventPattern {
+/// The pattern that matches everything.
+pub fn any_event() -> EventPattern {
     EventPattern::parse("*").expect("the pattern that matches everything is one")
 }
 

@@ -10,8 +10,9 @@ use reprise_core::signing::SigningSecret;
 use reprise_core::store::endpoints::{OverlapLength, rotate_secret};
 use utoipa::ToSchema;
 
+use super::EndpointWithSecret;
+use super::both_families::done;
 use super::signature::check_secret;
-use super::{EndpointWithSecret, done};
 use crate::auth::Caller;
 use crate::body::{MAX_BODY_BYTES, read_json};
 use crate::error::ApiError;

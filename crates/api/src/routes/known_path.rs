@@ -41,6 +41,16 @@ impl KnownPath {
         self.on(Method::POST, web::post().to(handler))
     }
 
+    /// Answers PUT.
+    pub(super) fn put<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on(Method::PUT, web::put().to(handler))
+    }
+
     /// Answers PATCH.
     pub(super) fn patch<F, Args>(self, handler: F) -> Self
     where

@@ -10,6 +10,8 @@ mod database_tls;
 mod deliveries;
 mod endpoints;
 mod events;
+mod hook_requests;
+mod hooks;
 mod isolation;
 mod outage;
 mod played_dispatcher;

@@ -26,7 +26,33 @@ use row::{EndpointRow, SettingsRow};
 pub use rotation::{OverlapLength, forget_expired_secrets, rotate_secret};
 pub(super) use row::{read_policy, read_status};
 
-/// Makes an endpoint. Every publish call that begins after this has returned sees it.
+/// Endpoints of a tenant at most, deleted ones left out: the contract's limit.
+pub const MAX_ENDPOINTS: i64 = 10_000;
+
+/// An endpoint to be made.
+#[derive(Clone, Debug)]
+pub struct NewEndpoint {
+    /// Its id.
+    pub id: EndpointId,
+    /// The user who makes it.
+    pub owner: UserId,
+    /// What its owner decided.
+    pub settings: EndpointSettings,
+    /// Whether it receives anything from the start.
+    pub status: EndpointStatus,
+}
+
+/// What came of making an endpoint.
+#[derive(Clone, Debug)]
+pub enum Made {
+    /// It is there.
+    Endpoint(Box<Endpoint>),
+    /// The tenant has [`MAX_ENDPOINTS`] already, and nothing was made.
+    TooMany,
+}
+
+/// Makes an endpoint, unless the tenant has [`MAX_ENDPOINTS`]. Every publish call that begins after this has returned
+/// sees it.
 ///
 /// # Errors
 ///
@@ -35,28 +61,30 @@ pub async fn insert(
     conn: &mut AsyncPgConnection,
     keys: &KeyRing,
     tenant_id: TenantId,
-    id: EndpointId,
-    owner: UserId,
-    settings: &EndpointSettings,
-) -> Result<Endpoint, StoreError> {
-    let settings = SettingsRow::seal(keys, tenant_id, id, settings);
-    let row = conn
-        .transaction(async |conn| {
-            bump_endpoints_version(conn, tenant_id).await?;
-            let row = insert_into(endpoints::table)
-                .values((
-                    endpoints::tenant_id.eq(tenant_id.as_uuid()),
-                    endpoints::id.eq(id.as_uuid()),
-                    endpoints::user_id.eq(owner.0),
-                    &settings,
-                ))
-                .returning(EndpointRow::as_returning())
-                .get_result(conn)
-                .await?;
-            Ok::<_, StoreError>(row)
-        })
-        .await?;
-    row.open(keys)
+    new: &NewEndpoint,
+) -> Result<Made, StoreError> {
+    let settings = SettingsRow::seal(keys, tenant_id, new.id, &new.settings);
+    conn.transaction(async |conn| {
+        // First, since it locks the tenant's row: two that are made at once come one after the other, and both count.
+        bump_endpoints_version(conn, tenant_id).await?;
+        if count(conn, tenant_id).await? >= MAX_ENDPOINTS {
+            return Ok(Made::TooMany);
+        }
+        let row: EndpointRow = insert_into(endpoints::table)
+            .values((
+                endpoints::tenant_id.eq(tenant_id.as_uuid()),
+                endpoints::id.eq(new.id.as_uuid()),
+                endpoints::user_id.eq(new.owner.0),
+                endpoints::status.eq(new.status.as_str()),
+                endpoints::disabled_reason.eq(row::disabled_reason(&new.status)),
+                &settings,
+            ))
+            .returning(EndpointRow::as_returning())
+            .get_result(conn)
+            .await?;
+        Ok(Made::Endpoint(Box::new(row.open(keys)?)))
+    })
+    .await
 }
 
 /// Finds an endpoint, a deleted one too.
@@ -318,11 +346,7 @@ pub async fn note_verified(
 }
 
 /// Counts a tenant's endpoints, deleted ones left out.
-///
-/// # Errors
-///
-/// [`StoreError`] when PostgreSQL can't be asked.
-pub async fn count(conn: &mut AsyncPgConnection, tenant_id: TenantId) -> Result<i64, StoreError> {
+async fn count(conn: &mut AsyncPgConnection, tenant_id: TenantId) -> Result<i64, StoreError> {
     Ok(endpoints::table
         .filter(endpoints::tenant_id.eq(tenant_id.as_uuid()))
         .filter(endpoints::status.ne(EndpointStatus::Deleted.as_str()))

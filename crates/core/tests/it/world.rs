@@ -24,7 +24,7 @@ use reprise_core::signing::{SignatureScheme, SigningSecret, SigningSecrets};
 use reprise_core::store::delivery_queue::{
     self, Claim, ClaimPosition, ClaimRequest, ExpressLimits, InFlight,
 };
-use reprise_core::store::endpoints::{self, Changed, EndpointChange};
+use reprise_core::store::endpoints::{self, Changed, EndpointChange, NewEndpoint};
 use reprise_core::store::events::{self, NewEvent, Published};
 use reprise_core::store::{deliveries, subscriptions, tenants, users};
 use reprise_testkit::database::TestDatabase;
@@ -166,7 +166,13 @@ impl World {
     ) -> EndpointId {
         let id = EndpointId::new();
         let Account { tenant, owner } = account;
-        endpoints::insert(&mut self.conn, &self.keys, tenant, id, owner, &settings)
+        let new = NewEndpoint {
+            id,
+            owner,
+            settings,
+            status: EndpointStatus::Enabled,
+        };
+        endpoints::insert(&mut self.conn, &self.keys, tenant, &new)
             .await
             .expect("an endpoint");
         id

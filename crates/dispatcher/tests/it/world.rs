@@ -17,7 +17,7 @@ use reprise_core::scope::Scopes;
 use reprise_core::sealing::{KeyRing, SecretKey};
 use reprise_core::signing::{SignatureScheme, SigningSecret, SigningSecrets};
 use reprise_core::store::delivery_lists::{self, DeliveryFilter};
-use reprise_core::store::endpoints::EndpointChange;
+use reprise_core::store::endpoints::{EndpointChange, NewEndpoint};
 use reprise_core::store::events::{self, NewEvent, Published};
 use reprise_core::store::replays::{self, Urgency};
 use reprise_core::store::{
@@ -98,16 +98,15 @@ impl World {
     pub(crate) async fn endpoint(&self, settings: &EndpointSettings) -> EndpointId {
         let id = EndpointId::new();
         let mut conn = self.conn().await;
-        endpoints::insert(
-            &mut conn,
-            &self.keys,
-            self.tenant_id,
+        let new = NewEndpoint {
             id,
-            self.owner,
-            settings,
-        )
-        .await
-        .expect("an endpoint");
+            owner: self.owner,
+            settings: settings.clone(),
+            status: EndpointStatus::Enabled,
+        };
+        endpoints::insert(&mut conn, &self.keys, self.tenant_id, &new)
+            .await
+            .expect("an endpoint");
         id
     }
 

@@ -1,0 +1,33 @@
+-- A page of what was sent to one endpoint, newest first: one row per event, with the newest of its deliveries and the
+-- attempt of that. What passes comes back with is_match; the last row that may be read comes back in any case, so that
+-- the next page can begin there.
+--
+-- Reads deliveries_endpoint_idx; the newest replay by deliveries_replays_idx, the attempt by its primary key.
+--
+-- $1 tenant  $2 endpoint  $3 below this id  $4 rows at most: one more than the page may hold
+SELECT newest.*, first.id AS request_id, first.is_match, first.is_last_scanned,
+       attempt.response_status, attempt.duration_ms, attempt.error_kind
+FROM (
+    SELECT id, replay_of_delivery_id IS NULL AS is_match,
+           -- As many as store::scan says.
+           row_number() OVER (ORDER BY id DESC) = 2000 AS is_last_scanned
+    FROM (
+        SELECT id, replay_of_delivery_id
+        FROM deliveries
+        WHERE tenant_id = $1 AND endpoint_id = $2 AND id < $3
+        ORDER BY id DESC
+        LIMIT 2000
+    ) indexed
+) first
+CROSS JOIN LATERAL (
+    SELECT coalesce(
+        (SELECT id FROM deliveries
+         WHERE tenant_id = $1 AND first_delivery_id = first.id AND replay_of_delivery_id IS NOT NULL
+         ORDER BY id DESC LIMIT 1),
+        first.id) AS id
+) newest_id
+JOIN deliveries newest ON newest.tenant_id = $1 AND newest.id = newest_id.id
+LEFT JOIN attempts attempt ON attempt.tenant_id = $1 AND attempt.id = newest.attempt_id
+WHERE first.is_match OR first.is_last_scanned
+ORDER BY first.id DESC
+LIMIT $4
