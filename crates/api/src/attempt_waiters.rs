@@ -1,11 +1,11 @@
 //! Calls that wait until an attempt has been recorded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use reprise_core::attempt::Attempt;
+use reprise_core::attempt_answer::AttemptAnswer;
 use reprise_core::ids::{AttemptId, TenantId};
 use reprise_core::store::attempts;
 use reprise_core::store::notifications::{self, Notification};
@@ -18,7 +18,11 @@ use crate::state::AppState;
 
 /// Calls of one tenant that may wait in one process. Each holds a connection of its client, not one to PostgreSQL.
 const MAX_PER_TENANT: usize = 64;
-/// First look without having been told: the notification may have come before anybody waited for it.
+/// Answers remembered that nobody waited for: the news may come before the call that made the attempt has learned its
+/// id, some milliseconds after it. Of the busiest dispatchers this many are some hundred milliseconds' worth.
+const MAX_RECENT: usize = 1_024;
+/// First look without having been told: the attempt may have been recorded long ago, by an earlier request with the same
+/// key.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 /// Later looks, for notifications that were lost.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -31,8 +35,18 @@ pub struct AttemptWaiters {
 
 #[derive(Default)]
 struct Waiting {
-    by_attempt: HashMap<AttemptId, (Arc<Notify>, usize)>,
+    by_attempt: HashMap<AttemptId, (Arc<Awaited>, usize)>,
+    /// The newest last.
+    recent: VecDeque<AttemptAnswer>,
     by_tenant: HashMap<TenantId, usize>,
+}
+
+/// An attempt that is waited for.
+#[derive(Default)]
+struct Awaited {
+    /// Set before those who wait are woken, where the answer came with the news.
+    answer: OnceLock<AttemptAnswer>,
+    news: Notify,
 }
 
 /// A place among the waiting, given up when dropped.
@@ -57,7 +71,7 @@ impl Drop for Place {
 struct Entry {
     waiters: Arc<AttemptWaiters>,
     attempt_id: AttemptId,
-    recorded: Arc<Notify>,
+    awaited: Arc<Awaited>,
 }
 
 impl Drop for Entry {
@@ -97,24 +111,39 @@ impl AttemptWaiters {
 
     fn enter(self: &Arc<Self>, attempt_id: AttemptId) -> Entry {
         let mut waiting = self.lock();
-        let (recorded, count) = waiting.by_attempt.entry(attempt_id).or_default();
+        let heard = waiting
+            .recent
+            .iter()
+            .find(|answer| answer.attempt_id == attempt_id)
+            .copied();
+        let (awaited, count) = waiting.by_attempt.entry(attempt_id).or_default();
         *count += 1;
+        if let Some(answer) = heard {
+            awaited.answer.get_or_init(|| answer);
+        }
         Entry {
             waiters: Arc::clone(self),
             attempt_id,
-            recorded: Arc::clone(recorded),
+            awaited: Arc::clone(awaited),
         }
     }
 
-    fn wake(&self, attempt_id: AttemptId) {
-        if let Some((recorded, _)) = self.lock().by_attempt.get(&attempt_id) {
-            recorded.notify_waiters();
+    fn tell(&self, answer: AttemptAnswer) {
+        let mut waiting = self.lock();
+        if let Some((awaited, _)) = waiting.by_attempt.get(&answer.attempt_id) {
+            awaited.answer.get_or_init(|| answer);
+            awaited.news.notify_waiters();
+            return;
         }
+        if waiting.recent.len() == MAX_RECENT {
+            waiting.recent.pop_front();
+        }
+        waiting.recent.push_back(answer);
     }
 
     fn wake_all(&self) {
-        for (recorded, _) in self.lock().by_attempt.values() {
-            recorded.notify_waiters();
+        for (awaited, _) in self.lock().by_attempt.values() {
+            awaited.news.notify_waiters();
         }
     }
 
@@ -126,8 +155,9 @@ impl AttemptWaiters {
             match notification {
                 Notification::Connected => self.wake_all(),
                 Notification::Heard { payload, .. } => {
-                    if let Ok(attempt_id) = payload.parse() {
-                        self.wake(attempt_id);
+                    // One of another version is found by looking.
+                    if let Ok(answer) = payload.parse() {
+                        self.tell(answer);
                     }
                 }
             }
@@ -148,29 +178,46 @@ pub async fn wait_for_attempt(
     tenant_id: TenantId,
     attempt_id: AttemptId,
     deadline: Instant,
-) -> Result<Option<Attempt>, ApiError> {
+) -> Result<Option<AttemptAnswer>, ApiError> {
     let entry = state.attempt_waiters.enter(attempt_id);
+    let awaited = &entry.awaited;
     let mut patience = FIRST_LOOK;
-    let mut recorded = pin!(entry.recorded.notified());
+    let mut news = pin!(awaited.news.notified());
     loop {
+        if let Some(answer) = awaited.answer.get() {
+            return Ok(Some(*answer));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
         let until = deadline.min(Instant::now() + patience);
         // Told, or time to look: the same thing follows.
-        let _ = tokio::time::timeout_at(until, recorded.as_mut()).await;
+        let _ = tokio::time::timeout_at(until, news.as_mut()).await;
         // From here on it hears again, so that what is recorded just after the look is not missed.
-        recorded.set(entry.recorded.notified());
-        let looked = state
-            .with_connection(async |conn| attempts::find(conn, tenant_id, attempt_id).await)
-            .await;
-        let attempt = match looked {
-            Err(ApiError::Unavailable(cause)) => {
-                debug!(cause, "Could not look for an attempt, waiting on");
-                None
-            }
-            looked => looked?,
-        };
-        if attempt.is_some() || Instant::now() >= deadline {
-            return Ok(attempt);
+        news.set(awaited.news.notified());
+        if awaited.answer.get().is_none()
+            && let Some(answer) = look(state, tenant_id, attempt_id).await?
+        {
+            return Ok(Some(answer));
         }
         patience = LOOK_INTERVAL;
+    }
+}
+
+/// Looks whether an attempt has been recorded; not while PostgreSQL is away.
+async fn look(
+    state: &AppState,
+    tenant_id: TenantId,
+    attempt_id: AttemptId,
+) -> Result<Option<AttemptAnswer>, ApiError> {
+    let looked = state
+        .with_connection(async |conn| attempts::find(conn, tenant_id, attempt_id).await)
+        .await;
+    match looked {
+        Err(ApiError::Unavailable(cause)) => {
+            debug!(cause, "Could not look for an attempt, waiting on");
+            Ok(None)
+        }
+        looked => Ok(looked?.as_ref().map(AttemptAnswer::from)),
     }
 }

@@ -2,7 +2,9 @@
 //! a `Caller` yields a [`TenantId`].
 
 pub mod api_key;
+pub mod known;
 pub mod login;
+pub mod login_limits;
 pub mod password;
 pub mod token;
 
@@ -12,9 +14,11 @@ use std::pin::Pin;
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest, dev};
-use reprise_core::ids::{TenantId, UserId};
+use reprise_core::ids::{ApiKeyId, TenantId, UserId};
 use reprise_core::scope::{Scope, Scopes};
-use reprise_core::store::{api_keys, users};
+use reprise_core::store::api_keys::{self, ApiKey};
+use reprise_core::store::users;
+use time::OffsetDateTime;
 use tracing::debug;
 
 use crate::error::ApiError;
@@ -22,6 +26,15 @@ use crate::state::AppState;
 
 /// The header that carries an API key.
 pub const API_KEY_HEADER: &str = "X-API-Key";
+
+/// Whose requests are counted together by `REPRISE_RATE_LIMIT_PER_KEY`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// Those of one API key.
+    ApiKey(ApiKeyId),
+    /// Those of all tokens of a user.
+    User(UserId),
+}
 
 /// An authenticated caller.
 #[derive(Clone, Debug)]
@@ -117,20 +130,47 @@ async fn by_token(state: &AppState, token: &str) -> Result<Caller, ApiError> {
         .tokens
         .check(token)
         .ok_or(ApiError::NotAuthenticated)?;
-    let user = state
-        .with_connection(async |conn| users::find(conn, claims.tenant_id, claims.user_id).await)
-        .await?
-        .filter(|user| user.password_version == claims.password_version)
-        .ok_or(ApiError::NotAuthenticated)?;
+    let (tenant_id, user_id) = (claims.tenant_id, claims.user_id);
+    let load = async {
+        let user = state
+            .with_connection(async |conn| users::find(conn, tenant_id, user_id).await)
+            .await?;
+        user.filter(|user| user.password_version == claims.password_version)
+            .map(|user| user.scopes)
+            .ok_or(ApiError::NotAuthenticated)
+    };
+    let version = (tenant_id, user_id, claims.password_version);
+    let scopes = state.known_credentials.user(version, load).await?;
+    state.limit(Credential::User(user_id))?;
     Ok(Caller {
-        tenant_id: claims.tenant_id,
-        user_id: claims.user_id,
-        scopes: claims.scopes.intersection(&user.scopes),
+        tenant_id,
+        user_id,
+        scopes: claims.scopes.intersection(&scopes),
     })
 }
 
 async fn by_api_key(state: &AppState, text: &str) -> Result<Caller, ApiError> {
     let presented = api_key::PresentedKey::parse(text).ok_or(ApiError::NotAuthenticated)?;
+    let load = load_api_key(state, &presented);
+    let key = state.known_credentials.key(presented.hash(), load).await?;
+    if key
+        .expires_at
+        .is_some_and(|expires_at| expires_at <= OffsetDateTime::now_utc())
+    {
+        return Err(ApiError::NotAuthenticated);
+    }
+    state.limit(Credential::ApiKey(key.id))?;
+    Ok(Caller {
+        tenant_id: key.tenant_id,
+        user_id: key.user_id,
+        scopes: key.scopes.clone(),
+    })
+}
+
+async fn load_api_key(
+    state: &AppState,
+    presented: &api_key::PresentedKey<'_>,
+) -> Result<ApiKey, ApiError> {
     let found = state
         .with_connection(async |conn| api_keys::find_by_prefix(conn, presented.prefix()).await)
         .await?;
@@ -145,9 +185,5 @@ async fn by_api_key(state: &AppState, text: &str) -> Result<Caller, ApiError> {
             debug!(%error, "Could not note the use of an API key");
         }
     }
-    Ok(Caller {
-        tenant_id: key.tenant_id,
-        user_id: key.user_id,
-        scopes: key.scopes,
-    })
+    Ok(key)
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::Args;
+use ipnet::IpNet;
 use reprise_core::address::AddressGuard;
 use reprise_core::endpoint_url::UrlRules;
 use reprise_core::sealing::KeyRing;
@@ -63,9 +64,16 @@ pub struct ServeArgs {
     /// Whether endpoints may have http:// URLs.
     #[arg(long, env = "REPRISE_ALLOW_HTTP", default_value = "false")]
     allow_http: String,
-    /// Requests a second that one API key may make. Only 0, which is off, is supported yet.
+    /// Requests a second that one API key, or one user's tokens, may make, in each replica; 0 for any number.
     #[arg(long, env = "REPRISE_RATE_LIMIT_PER_KEY", default_value = "0")]
     rate_limit_per_key: String,
+    /// Wrong passwords a minute that one address may try at one account; ten times as many at all accounts, and from all
+    /// addresses. 0 for any number.
+    #[arg(long, env = "REPRISE_LOGIN_FAILURES_PER_MINUTE", default_value = "10")]
+    login_failures_per_minute: String,
+    /// Networks (CIDRs, separated by commas) of the proxies whose `X-Forwarded-For` tells where logins come from.
+    #[arg(long, env = "REPRISE_TRUSTED_PROXIES", default_value = "")]
+    trusted_proxies: String,
     /// Connections to PostgreSQL at most.
     #[arg(long, env = "REPRISE_DATABASE_CONNECTIONS", default_value = "16")]
     database_connections: String,
@@ -84,6 +92,12 @@ pub struct ServeConfig {
     pub keys: KeyRing,
     /// Which URLs endpoints may have.
     pub url_rules: UrlRules,
+    /// Requests a second of one credential; 0 for any number.
+    pub rate_limit_per_key: u32,
+    /// Failed logins a minute of one address at one account; 0 for any number.
+    pub login_failures_per_minute: u32,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl ServeArgs {
@@ -115,12 +129,21 @@ impl ServeArgs {
             &self.database_connections,
             |text| parse_number(text, 2..=1_000_u32),
         );
-        if self.rate_limit_per_key.trim() != "0" {
-            problems.add(
-                "REPRISE_RATE_LIMIT_PER_KEY",
-                "must be 0: rate limits are not built yet",
-            );
-        }
+        let rate_limit_per_key = problems.read(
+            "REPRISE_RATE_LIMIT_PER_KEY",
+            &self.rate_limit_per_key,
+            |text| parse_number(text, 0..=1_000_000_u32),
+        );
+        let login_failures_per_minute = problems.read(
+            "REPRISE_LOGIN_FAILURES_PER_MINUTE",
+            &self.login_failures_per_minute,
+            |text| parse_number(text, 0..=1_000_000_u32),
+        );
+        let trusted_proxies = problems.read(
+            "REPRISE_TRUSTED_PROXIES",
+            &self.trusted_proxies,
+            parse_networks,
+        );
         problems.finish()?;
         let config = (|| {
             Some(ServeConfig {
@@ -132,6 +155,9 @@ impl ServeArgs {
                     guard: AddressGuard::new(networks?),
                     allow_http: allow_http?,
                 },
+                rate_limit_per_key: rate_limit_per_key?,
+                login_failures_per_minute: login_failures_per_minute?,
+                trusted_proxies: trusted_proxies?,
             })
         })();
         config.ok_or_else(Problems::default)

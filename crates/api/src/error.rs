@@ -1,5 +1,7 @@
 //! What the API answers when it does not do what was asked: FastAPI's shapes, since A's clients expect them.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpResponse, ResponseError};
@@ -67,6 +69,12 @@ pub enum ApiError {
     /// The delivery is being sent, or has ended.
     #[error("The delivery is {0} and can't be canceled")]
     NotCancelable(DeliveryStatus),
+    /// Too many requests of a credential, or too many wrong passwords; holds how long to wait.
+    #[error("Too many requests")]
+    RateLimited(Duration),
+    /// Too many logins wait for their turn.
+    #[error("Too many logins at once; try again")]
+    TooManyLogins,
     /// Too many calls of the tenant wait for redeliveries.
     #[error("Too many calls are waiting for redeliveries already")]
     TooManyWaiting,
@@ -137,6 +145,8 @@ impl ApiError {
             Self::TooManyApiKeys(_) => (StatusCode::CONFLICT, "too_many_api_keys"),
             Self::TooManyDeliveries(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_deliveries"),
             Self::NotCancelable(_) => (StatusCode::CONFLICT, "delivery_not_cancelable"),
+            Self::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
+            Self::TooManyLogins => (StatusCode::SERVICE_UNAVAILABLE, "too_many_logins"),
             Self::TooManyWaiting => (StatusCode::TOO_MANY_REQUESTS, "too_many_waiting"),
             Self::BadIdempotencyKey => (StatusCode::BAD_REQUEST, "bad_idempotency_key"),
             Self::IdempotencyConflict => (StatusCode::CONFLICT, "idempotency_key_reused"),
@@ -154,6 +164,11 @@ impl ApiError {
         }
         if let Self::MethodNotAllowed(allowed) = self {
             return Some((header::ALLOW, allowed.clone()));
+        }
+        if let Self::RateLimited(wait) = self {
+            // In whole seconds (RFC 9110 section 10.2.3), rounded up.
+            let seconds = wait.as_secs().saturating_add(1);
+            return Some((header::RETRY_AFTER, seconds.to_string()));
         }
         let (status, _) = self.kind();
         match status {

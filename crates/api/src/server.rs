@@ -14,11 +14,14 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::attempt_waiters::AttemptWaiters;
+use crate::auth::known::KnownCredentials;
+use crate::auth::login_limits::LoginLimits;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::config::ServeConfig;
 use crate::metrics::Metrics;
 use crate::pagination::Cursors;
+use crate::rate_limit::Buckets;
 use crate::state::AppState;
 use crate::subscriptions::SubscriptionCache;
 use crate::wake_up::WakeUp;
@@ -68,6 +71,12 @@ fn build_state(config: &ServeConfig) -> anyhow::Result<AppState> {
         url_rules: config.url_rules.clone(),
         tokens: Tokens::new(&config.keys),
         passwords: Passwords::new()?,
+        known_credentials: KnownCredentials::default(),
+        // A burst of one second's worth.
+        request_limits: (config.rate_limit_per_key > 0)
+            .then(|| Buckets::new(config.rate_limit_per_key, config.rate_limit_per_key.into())),
+        login_limits: LoginLimits::new(config.login_failures_per_minute),
+        trusted_proxies: config.trusted_proxies.clone(),
         cursors: Cursors::new(config.keys.clone()),
         subscriptions: SubscriptionCache::default(),
         metrics: Metrics::default(),

@@ -1,18 +1,23 @@
 //! What every handler shares.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use reprise_core::endpoint_url::UrlRules;
 use reprise_core::sealing::KeyRing;
 use reprise_core::store::{AsyncPgConnection, Database};
 
 use crate::attempt_waiters::AttemptWaiters;
+use crate::auth::Credential;
+use crate::auth::known::KnownCredentials;
+use crate::auth::login_limits::LoginLimits;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
 use crate::pagination::Cursors;
+use crate::rate_limit::Buckets;
 use crate::subscriptions::SubscriptionCache;
 use crate::wake_up::WakeUp;
 
@@ -32,6 +37,14 @@ pub struct AppState {
     pub tokens: Tokens,
     /// Checks passwords.
     pub passwords: Passwords,
+    /// Credentials seen lately.
+    pub known_credentials: KnownCredentials,
+    /// Requests a second of one credential; `None` for any number.
+    pub request_limits: Option<Buckets<Credential>>,
+    /// Failed logins; `None` for any number.
+    pub login_limits: Option<LoginLimits>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// Makes and checks list cursors.
     pub cursors: Cursors,
     /// Endpoints by tenant, for publishing.
@@ -45,6 +58,19 @@ pub struct AppState {
 }
 
 impl AppState {
+    /// Counts a request of a credential.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::RateLimited`] when it has made too many.
+    pub fn limit(&self, credential: Credential) -> Result<(), ApiError> {
+        self.request_limits.as_ref().map_or(Ok(()), |limits| {
+            limits
+                .take(credential, Instant::now())
+                .map_err(ApiError::RateLimited)
+        })
+    }
+
     /// Does something with a connection, within the store's deadline.
     ///
     /// # Errors

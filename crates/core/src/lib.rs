@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod attempt;
+pub mod attempt_answer;
 pub mod attempt_outcome;
 pub mod custom_headers;
 pub mod delivery;

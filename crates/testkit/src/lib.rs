@@ -13,6 +13,7 @@ pub mod polling;
 pub mod process;
 pub mod receiver;
 pub mod verify;
+pub mod wire;
 
 mod repository;
 mod side_runtime;

@@ -56,10 +56,16 @@ impl<'a> PresentedKey<'a> {
         self.prefix
     }
 
+    /// The hash of the whole.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.text).into()
+    }
+
     /// Whether this is the key with that hash; takes the same time either way.
     #[must_use]
     pub fn matches(&self, hash: &[u8]) -> bool {
-        Sha256::digest(self.text).as_slice().ct_eq(hash).into()
+        self.hash().ct_eq(hash).into()
     }
 }
 

@@ -1,6 +1,7 @@
 //! `POST /v1/auth/token`: OAuth2's password grant (RFC 6749 section 4.3).
 
 use actix_web::body::BoxBody;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
@@ -13,9 +14,13 @@ use utoipa::ToSchema;
 use super::password::MAX_PASSWORD_BYTES;
 use super::token::{Claims, LIFETIME_SECONDS};
 use crate::body;
+use crate::client_address::client_address;
 use crate::error::ApiError;
 use crate::faults::{Fault, Faults, name};
 use crate::state::AppState;
+
+/// Longest form: names and passwords are no longer than that, however they are encoded.
+const MAX_FORM_BYTES: usize = 16 * 1024;
 
 /// A token for a password (RFC 6749 section 5.1).
 #[derive(Debug, Serialize, ToSchema)]
@@ -55,7 +60,8 @@ struct Login {
     post, path = "/v1/auth/token", tag = "auth", operation_id = "create_token", security(()),
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, body = TokenResponse), (status = 400, description = "Unknown or excessive scope"),
-              (status = 401, description = "Wrong name or password"), (status = 422, description = "Validation Error"))
+              (status = 401, description = "Wrong name or password"), (status = 422, description = "Validation Error"),
+              (status = 429, description = "Too many wrong passwords"))
 )]
 pub async fn create_token(
     state: Data<AppState>,
@@ -72,12 +78,23 @@ async fn log_in(
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let form = body::read(request, payload, body::MAX_BODY_BYTES).await?;
+    let form = body::read(request, payload, MAX_FORM_BYTES).await?;
     let login = match read_form(request, &form) {
         Ok(login) => login,
         Err(faults) => return Ok(refuse_form(&faults)),
     };
     let username = login.username;
+    let tried = match &state.login_limits {
+        Some(limits) => {
+            let address = client_address(request, &state.trusted_proxies);
+            Some(
+                limits
+                    .begin(&username, address)
+                    .map_err(ApiError::RateLimited)?,
+            )
+        }
+        None => None,
+    };
     let user = state
         .with_connection(async |conn| users::find_by_name(conn, &username).await)
         .await?;
@@ -86,6 +103,9 @@ async fn log_in(
     let Some(user) = user.filter(|_| is_right) else {
         return Ok(wrong_password());
     };
+    if let Some(tried) = tried {
+        tried.take_back();
+    }
     let Some(scopes) = granted_scopes(&user, &login.scope) else {
         return Ok(invalid_scope());
     };
@@ -197,8 +217,9 @@ impl Form {
 
 /// Any other error, with RFC 6749's words besides.
 fn refuse(error: &ApiError) -> HttpResponse {
-    let is_ours = error.status_code().is_server_error();
-    let word = if is_ours {
+    let is_passing = error.status_code().is_server_error()
+        || error.status_code() == StatusCode::TOO_MANY_REQUESTS;
+    let word = if is_passing {
         "temporarily_unavailable"
     } else {
         "invalid_request"

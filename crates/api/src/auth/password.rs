@@ -9,12 +9,16 @@ use crate::error::ApiError;
 /// Hashes computed at once. Each takes 19 MiB and some tens of milliseconds of a core; more would starve deliveries
 /// on a small machine and help nobody.
 const MAX_AT_ONCE: usize = 2;
+/// Logins that wait for their turn at most: some seconds' work. More would wait longer than their callers do.
+const MAX_WAITING: usize = 64;
 /// Longer passwords are refused: hashing one costs time in proportion to its length.
 pub const MAX_PASSWORD_BYTES: usize = 1_024;
 
 /// Checks passwords.
 pub struct Passwords {
     turns: Semaphore,
+    /// Places to wait for a turn, those whose turn it is included.
+    places: Semaphore,
     /// The hash of a password that nobody knows, for users that do not exist.
     nobody: String,
 }
@@ -27,6 +31,7 @@ impl Passwords {
         let nobody = hash(&uuid::Uuid::new_v4().to_string())?;
         Ok(Self {
             turns: Semaphore::new(MAX_AT_ONCE),
+            places: Semaphore::new(MAX_AT_ONCE + MAX_WAITING),
             nobody,
         })
     }
@@ -35,8 +40,12 @@ impl Passwords {
     ///
     /// # Errors
     ///
-    /// [`ApiError::Internal`] when the hash can't be read.
+    /// [`ApiError::TooManyLogins`] when too many wait already; [`ApiError::Internal`] when the hash can't be read.
     pub async fn check(&self, password: String, hash: Option<String>) -> Result<bool, ApiError> {
+        let _place = self
+            .places
+            .try_acquire()
+            .map_err(|_| ApiError::TooManyLogins)?;
         let _turn = self.turns.acquire().await.map_err(internal)?;
         let is_known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.nobody.clone());

@@ -11,7 +11,7 @@ use reprise_core::event_type::EventType;
 use reprise_core::ids::EndpointId;
 use reprise_core::scope::Scope;
 use reprise_core::store::direct_events::{self, DirectEvent};
-use reprise_core::store::{deliveries, endpoints};
+use reprise_core::store::{attempts, deliveries, endpoints};
 use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -103,7 +103,16 @@ pub async fn verify(
     let place = state.attempt_waiters.take_place(caller.tenant_id)?;
     let (delivery, url) = send(&state, &caller, id, EventType::challenge(), &payload).await?;
     let attempt_id = delivery.attempt_id;
-    let attempt = wait_for_attempt(&state, &place, caller.tenant_id, attempt_id, deadline).await?;
+    let tenant_id = caller.tenant_id;
+    let answer = wait_for_attempt(&state, &place, tenant_id, attempt_id, deadline).await?;
+    let attempt = match answer {
+        Some(_) => {
+            state
+                .with_connection(async |conn| attempts::find(conn, tenant_id, attempt_id).await)
+                .await?
+        }
+        None => None,
+    };
     let judged = match &attempt {
         Some(attempt) => judge(attempt, &challenge),
         None => Err(give_up(&state, &delivery).await),

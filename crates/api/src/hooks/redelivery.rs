@@ -70,8 +70,8 @@ pub async fn redeliver(
     if let Some(attempt) =
         wait_for_attempt(&state, &place, caller.tenant_id, attempt_id, deadline).await?
     {
-        answer.response_status = attempt.answered_status();
-        answer.response_duration_ms = attempt.duration_ms();
+        answer.response_status = attempt.status;
+        answer.response_duration_ms = attempt.duration_ms;
     }
     let mut response = HttpResponse::Ok();
     if let Some(wait) = preferred {

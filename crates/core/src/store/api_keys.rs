@@ -33,6 +33,8 @@ pub struct ApiKey {
     pub key_hash: Vec<u8>,
     /// What both the key and its user may do.
     pub scopes: Scopes,
+    /// When it ends by itself.
+    pub expires_at: Option<OffsetDateTime>,
     /// Whether `last_used_at` is more than a minute behind: see [`touch`].
     pub is_use_unnoted: bool,
 }
@@ -238,6 +240,7 @@ pub async fn find_by_prefix(
         Vec<u8>,
         Vec<Option<String>>,
         Vec<Option<String>>,
+        Option<OffsetDateTime>,
         bool,
     );
     let row = api_keys::table
@@ -258,6 +261,7 @@ pub async fn find_by_prefix(
             api_keys::key_hash,
             api_keys::scopes,
             users::scopes,
+            api_keys::expires_at,
             diesel::dsl::sql::<sql_types::Bool>(
                 "coalesce(last_used_at < now() - interval '1 minute', true)",
             ),
@@ -266,13 +270,14 @@ pub async fn find_by_prefix(
         .await
         .optional()?;
     row.map(
-        |(tenant_id, id, user_id, key_hash, scopes, user_scopes, is_use_unnoted)| {
+        |(tenant_id, id, user_id, key_hash, scopes, user_scopes, expires_at, is_use_unnoted)| {
             Ok(ApiKey {
                 tenant_id: TenantId::from_uuid(tenant_id),
                 id: ApiKeyId::from_uuid(id),
                 user_id: UserId(user_id),
                 key_hash,
                 scopes: read_scopes(scopes)?.intersection(&read_scopes(user_scopes)?),
+                expires_at,
                 is_use_unnoted,
             })
         },

@@ -2,25 +2,21 @@
 //! changed by [`leases`](super::leases) and [`settling`](super::settling), and listed by
 //! [`delivery_lists`](super::delivery_lists).
 
-use diesel::dsl::sql;
-use diesel::prelude::{Queryable, QueryableByName, Selectable};
+use diesel::OptionalExtension;
+use diesel::prelude::QueryableByName;
 use diesel::sql_types::{self, Bool, Text};
-use diesel::{
-    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl,
-    SelectableHelper,
-};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::schema::{deliveries, delivery_queue};
+use super::schema::deliveries;
 use super::statement::{Bind, statement};
 use super::{StoreError, stored};
 use crate::delivery::{Delivery, DeliveryStatus};
 use crate::event_type::{EventGroup, EventType};
 use crate::ids::{AttemptId, DeliveryId, EndpointId, EventId, TenantId, UserId};
 
-#[derive(Queryable, QueryableByName, Selectable)]
+#[derive(QueryableByName)]
 #[diesel(table_name = deliveries)]
 pub(super) struct DeliveryRow {
     tenant_id: Uuid,
@@ -89,9 +85,12 @@ impl DeliveryRow {
     }
 }
 
-/// Whether a dispatcher works on the joined queue row now; false when there is no such row.
-pub(super) fn is_leased() -> diesel::expression::SqlLiteral<Bool> {
-    sql("(delivery_queue.lease_token IS NOT NULL AND delivery_queue.due_at > now())")
+#[derive(QueryableByName)]
+struct FoundRow {
+    #[diesel(embed)]
+    delivery: DeliveryRow,
+    #[diesel(sql_type = Bool)]
+    is_leased: bool,
 }
 
 /// Finds a delivery of a tenant, by the primary key.
@@ -104,22 +103,19 @@ pub async fn find(
     tenant_id: TenantId,
     id: DeliveryId,
 ) -> Result<Option<Delivery>, StoreError> {
-    let row: Option<(DeliveryRow, bool)> = deliveries::table
-        .left_join(
-            delivery_queue::table.on(delivery_queue::tenant_id
-                .eq(deliveries::tenant_id)
-                .and(delivery_queue::delivery_id.eq(deliveries::id))),
-        )
-        .filter(
-            deliveries::tenant_id
-                .eq(tenant_id.as_uuid())
-                .and(deliveries::id.eq(id.as_uuid())),
-        )
-        .select((DeliveryRow::as_select(), is_leased()))
-        .first(conn)
-        .await
-        .optional()?;
-    row.map(|(row, is_leased)| row.read(is_leased)).transpose()
+    let row: Option<FoundRow> = statement(
+        "SELECT deliveries.*,
+                coalesce(queued.lease_token IS NOT NULL AND queued.due_at > now(), false) AS is_leased
+         FROM deliveries
+         LEFT JOIN delivery_queue queued ON queued.tenant_id = $1 AND queued.delivery_id = $2
+         WHERE deliveries.tenant_id = $1 AND deliveries.id = $2",
+    )
+    .bind::<sql_types::Uuid, _>(tenant_id.as_uuid())
+    .bind::<sql_types::Uuid, _>(id.as_uuid())
+    .get_result(conn)
+    .await
+    .optional()?;
+    row.map(|row| row.delivery.read(row.is_leased)).transpose()
 }
 
 #[derive(QueryableByName)]

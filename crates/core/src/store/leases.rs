@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::statement::{Bind, statement};
 use super::{StoreError, attempts, endpoint_health, endpoints, notifications};
 use crate::attempt::Attempt;
+use crate::attempt_answer::AttemptAnswer;
 use crate::ids::{AttemptId, DeliveryId, DispatcherId, EndpointId, LeaseToken, TenantId};
 use crate::retry::{Decision, FailReason};
 
@@ -136,10 +137,10 @@ pub(super) async fn finish_in_transaction(
     let awaited: Vec<String> = held
         .iter()
         .filter(|(one, _)| one.is_express)
-        .map(|(one, _)| one.attempt.id.to_string())
+        .map(|(one, _)| AttemptAnswer::from(&one.attempt).to_string())
         .collect();
     if !awaited.is_empty() {
-        statement("SELECT pg_notify($1, id) FROM unnest($2::text[]) AS id")
+        statement("SELECT pg_notify($1, answer) FROM unnest($2::text[]) AS answer")
             .bind::<Text, _>(notifications::RECORDED)
             .bind::<Array<Text>, _>(awaited)
             .execute(conn)

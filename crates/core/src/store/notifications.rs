@@ -16,7 +16,7 @@ use super::statement::{Bind, statement};
 pub const READY: &str = "reprise_ready";
 /// Somewhere an express delivery became ready: somebody is waiting.
 pub const EXPRESS: &str = "reprise_express";
-/// An express attempt was recorded; the payload is its attempt id.
+/// An express attempt was recorded; the payload is its [`AttemptAnswer`](crate::attempt_answer::AttemptAnswer).
 pub const RECORDED: &str = "reprise_recorded";
 
 /// Between attempts to connect again.

@@ -1,16 +1,13 @@
 //! Replays: new deliveries of old events.
 
+use diesel::OptionalExtension;
+use diesel::prelude::QueryableByName;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid};
-use diesel::{
-    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl,
-    SelectableHelper,
-};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use time::OffsetDateTime;
 
-use super::deliveries::{DeliveryRow, is_leased};
+use super::deliveries::DeliveryRow;
 use super::endpoints::read_status;
-use super::schema::{deliveries, delivery_queue, endpoints, events};
 use super::statement::{Bind, statement};
 use super::{StoreError, notifications};
 use crate::delivery::{Delivery, DeliveryStatus, ReplaySource};
@@ -26,6 +23,20 @@ pub enum Urgency {
     Express,
 }
 
+#[derive(QueryableByName)]
+struct SourceRow {
+    #[diesel(embed)]
+    delivery: DeliveryRow,
+    #[diesel(sql_type = Bool)]
+    is_leased: bool,
+    #[diesel(sql_type = Text)]
+    endpoint_status: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    disabled_reason: Option<String>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    payload_bytes: Option<i32>,
+}
+
 /// Finds a delivery with what decides whether it can be replayed, in one snapshot.
 ///
 /// # Errors
@@ -36,51 +47,23 @@ pub async fn find_source(
     tenant_id: TenantId,
     id: DeliveryId,
 ) -> Result<Option<ReplaySource>, StoreError> {
-    type Row = (DeliveryRow, bool, String, Option<String>, Option<i32>);
-    let row: Option<Row> = deliveries::table
-        .inner_join(
-            endpoints::table.on(endpoints::tenant_id
-                .eq(deliveries::tenant_id)
-                .and(endpoints::id.eq(deliveries::endpoint_id))),
-        )
-        .left_join(
-            delivery_queue::table.on(delivery_queue::tenant_id
-                .eq(deliveries::tenant_id)
-                .and(delivery_queue::delivery_id.eq(deliveries::id))),
-        )
-        .left_join(
-            events::table.on(events::tenant_id
-                .eq(deliveries::tenant_id)
-                .and(events::id.eq(deliveries::event_id))),
-        )
-        .filter(
-            deliveries::tenant_id
-                .eq(tenant_id.as_uuid())
-                .and(deliveries::id.eq(id.as_uuid())),
-        )
-        .select((
-            DeliveryRow::as_select(),
-            is_leased(),
-            endpoints::status,
-            endpoints::disabled_reason,
-            diesel::dsl::sql::<Nullable<Integer>>("octet_length(events.payload)"),
-        ))
-        .first(conn)
+    let row: Option<SourceRow> = statement(include_str!("sql/find_replay_source.sql"))
+        .bind::<Uuid, _>(tenant_id.as_uuid())
+        .bind::<Uuid, _>(id.as_uuid())
+        .get_result(conn)
         .await
         .optional()?;
-    row.map(
-        |(row, is_leased, endpoint_status, disabled_reason, payload_bytes)| {
-            Ok(ReplaySource {
-                delivery: row.read(is_leased)?,
-                endpoint_status: read_status(&endpoint_status, disabled_reason)?,
-                payload_bytes,
-            })
-        },
-    )
+    row.map(|row| {
+        Ok(ReplaySource {
+            delivery: row.delivery.read(row.is_leased)?,
+            endpoint_status: read_status(&row.endpoint_status, row.disabled_reason)?,
+            payload_bytes: row.payload_bytes,
+        })
+    })
     .transpose()
 }
 
-#[derive(diesel::QueryableByName)]
+#[derive(QueryableByName)]
 struct InsertedRow {
     #[diesel(sql_type = Timestamptz)]
     created_at: OffsetDateTime,

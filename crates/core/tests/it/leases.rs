@@ -390,8 +390,8 @@ async fn an_express_attempt_is_announced_when_it_is_committed_and_not_before() {
         .await
         .expect("notified");
     let heard = hear(&mut listener, 3).await;
-    let attempt = awaited.attempt_id.to_string();
-    assert_eq!(heard, ["before the commit", &attempt, "after the commit"]);
+    let answer = format!("{} 200 42", awaited.attempt_id);
+    assert_eq!(heard, ["before the commit", &answer, "after the commit"]);
 }
 
 /// The payloads of the next notifications.

@@ -1,0 +1,163 @@
+//! Credentials that were seen lately, so that checking them again costs no round trip.
+//!
+//! What is revoked or changed elsewhere works for [`LIFETIME`] longer at most; in this process a revoked key ends at
+//! once. When a credential ends by itself is looked at each time. Credentials that are not good are not remembered.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
+use reprise_core::ids::{TenantId, UserId};
+use reprise_core::scope::Scopes;
+use reprise_core::store::api_keys::ApiKey;
+
+use crate::error::ApiError;
+
+/// How long a credential is taken for good without asking PostgreSQL. The contract promises that a revocation works
+/// within five seconds; a check that was under way may end a moment after it.
+const LIFETIME: Duration = Duration::from_secs(4);
+/// Credentials remembered at most, some 300 bytes each.
+const MAX_REMEMBERED: u64 = 50_000;
+
+/// A user as tokens name it: with the password's version.
+pub type UserVersion = (TenantId, UserId, i32);
+
+/// The credentials seen lately.
+pub struct KnownCredentials {
+    /// By the hash of the whole key.
+    keys: Cache<[u8; 32], Arc<ApiKey>>,
+    /// What the user may do.
+    users: Cache<UserVersion, Arc<Scopes>>,
+}
+
+impl Default for KnownCredentials {
+    fn default() -> Self {
+        Self::new(LIFETIME)
+    }
+}
+
+impl KnownCredentials {
+    fn new(lifetime: Duration) -> Self {
+        Self {
+            keys: Cache::builder()
+                .max_capacity(MAX_REMEMBERED)
+                .time_to_live(lifetime)
+                .build(),
+            users: Cache::builder()
+                .max_capacity(MAX_REMEMBERED)
+                .time_to_live(lifetime)
+                .build(),
+        }
+    }
+
+    /// The key with this hash, as `load` finds it unless it was seen lately. Calls at once share one `load`.
+    ///
+    /// # Errors
+    ///
+    /// What `load` returns.
+    pub async fn key(
+        &self,
+        hash: [u8; 32],
+        load: impl Future<Output = Result<ApiKey, ApiError>>,
+    ) -> Result<Arc<ApiKey>, ApiError> {
+        let load = async { load.await.map(Arc::new) };
+        let found = self.keys.try_get_with(hash, load).await;
+        found.map_err(|error| own(&error))
+    }
+
+    /// What the user may do, as `load` finds it unless it was seen lately. Calls at once share one `load`.
+    ///
+    /// # Errors
+    ///
+    /// What `load` returns.
+    pub async fn user(
+        &self,
+        user: UserVersion,
+        load: impl Future<Output = Result<Scopes, ApiError>>,
+    ) -> Result<Arc<Scopes>, ApiError> {
+        let load = async { load.await.map(Arc::new) };
+        let found = self.users.try_get_with(user, load).await;
+        found.map_err(|error| own(&error))
+    }
+
+    /// Forgets all keys, after one was revoked: that happens seldom, and asking anew is cheap.
+    pub fn forget_keys(&self) {
+        self.keys.invalidate_all();
+    }
+}
+
+/// An error that several calls share, for one of them.
+fn own(error: &ApiError) -> ApiError {
+    if let ApiError::NotAuthenticated = error {
+        return ApiError::NotAuthenticated;
+    }
+    if let ApiError::Unavailable(cause) = error {
+        return ApiError::Unavailable(cause.clone());
+    }
+    ApiError::Internal(format!("checking a credential: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn user() -> UserVersion {
+        (TenantId::new(), UserId(1), 1)
+    }
+
+    struct Asked(AtomicUsize);
+
+    impl Asked {
+        async fn scopes(&self) -> Result<Scopes, ApiError> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            Ok(Scopes::all())
+        }
+
+        fn count(&self) -> usize {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_credential_is_asked_for_once_also_when_it_comes_many_times_at_once() {
+        let (known, asked) = (KnownCredentials::default(), Asked(AtomicUsize::new(0)));
+        let user = user();
+        let calls = (0..10).map(|_| known.user(user, asked.scopes()));
+        futures_util::future::join_all(calls).await;
+        assert!(known.user(user, asked.scopes()).await.is_ok());
+        assert_eq!(asked.count(), 1);
+        let other_password = (user.0, user.1, 2);
+        assert!(known.user(other_password, asked.scopes()).await.is_ok());
+        assert_eq!(asked.count(), 2, "a changed password is another credential");
+    }
+
+    #[actix_web::test]
+    async fn what_is_no_good_is_asked_for_again() {
+        let (known, asked) = (KnownCredentials::default(), Asked(AtomicUsize::new(0)));
+        let user = user();
+        let refused = known.user(user, async { Err(ApiError::NotAuthenticated) });
+        assert!(matches!(refused.await, Err(ApiError::NotAuthenticated)));
+        assert!(known.user(user, asked.scopes()).await.is_ok());
+        assert_eq!(asked.count(), 1);
+    }
+
+    #[actix_web::test]
+    async fn a_credential_is_asked_for_again_after_its_lifetime() {
+        let (known, asked) = (
+            KnownCredentials::new(Duration::ZERO),
+            Asked(AtomicUsize::new(0)),
+        );
+        let user = user();
+        for _ in 0..2 {
+            assert!(known.user(user, asked.scopes()).await.is_ok());
+        }
+        assert_eq!(asked.count(), 2);
+        assert!(
+            LIFETIME < Duration::from_secs(5),
+            "as the contract promises"
+        );
+    }
+}

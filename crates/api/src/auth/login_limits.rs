@@ -1,0 +1,125 @@
+//! How many wrong passwords may be tried. Only failures count: a token is taken before the password is looked at, so
+//! that guesses made at once can't pass together, and given back when it was right.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+use crate::rate_limit::Buckets;
+
+/// What an address may fail over all accounts, and an account over all addresses, as a multiple of what one address may
+/// at one account. The first stops who tries many accounts, the second who has many addresses; as multiples, so that
+/// nobody at one address can lock an account's owner out from another.
+const WIDE: u32 = 10;
+
+/// Limits on failed logins.
+pub struct LoginLimits {
+    pairs: Buckets<(Account, IpAddr)>,
+    addresses: Buckets<IpAddr>,
+    accounts: Buckets<Account>,
+}
+
+/// A username as a hash: whoever logs in chooses its length.
+type Account = [u8; 32];
+
+/// A try that has been let through, and counts as failed unless it is taken back.
+pub struct Try<'a> {
+    limits: &'a LoginLimits,
+    account: Account,
+    address: IpAddr,
+}
+
+impl LoginLimits {
+    /// Lets this many failures a minute through, at once or one by one; `None` for any number.
+    #[must_use]
+    pub fn new(failures_per_minute: u32) -> Option<Self> {
+        let per_second = f64::from(failures_per_minute) / 60.0;
+        let wide = failures_per_minute.saturating_mul(WIDE);
+        (failures_per_minute > 0).then(|| Self {
+            pairs: Buckets::new(failures_per_minute, per_second),
+            addresses: Buckets::new(wide, per_second * f64::from(WIDE)),
+            accounts: Buckets::new(wide, per_second * f64::from(WIDE)),
+        })
+    }
+
+    /// Lets a try through, or says how long to wait.
+    ///
+    /// # Errors
+    ///
+    /// How long it takes until another try is let through.
+    pub fn begin(&self, username: &str, address: IpAddr) -> Result<Try<'_>, Duration> {
+        let now = Instant::now();
+        let account: Account = Sha256::digest(username).into();
+        self.addresses.take(address, now)?;
+        if let Err(wait) = self.pairs.take((account, address), now) {
+            self.addresses.give_back(&address);
+            return Err(wait);
+        }
+        if let Err(wait) = self.accounts.take(account, now) {
+            self.addresses.give_back(&address);
+            self.pairs.give_back(&(account, address));
+            return Err(wait);
+        }
+        Ok(Try {
+            limits: self,
+            account,
+            address,
+        })
+    }
+}
+
+impl Try<'_> {
+    /// It did not fail.
+    pub fn take_back(self) {
+        self.limits.addresses.give_back(&self.address);
+        self.limits.pairs.give_back(&(self.account, self.address));
+        self.limits.accounts.give_back(&self.account);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    fn failures(limits: &LoginLimits, username: &str, last: u8) -> usize {
+        (0..1_000)
+            .take_while(|_| limits.begin(username, address(last)).is_ok())
+            .count()
+    }
+
+    #[test]
+    fn an_address_is_stopped_at_one_account_and_its_owner_elsewhere_is_not() {
+        let limits = LoginLimits::new(10).unwrap();
+        assert_eq!(failures(&limits, "ada", 1), 10);
+        assert_eq!(failures(&limits, "ada", 2), 10);
+        assert_eq!(failures(&limits, "bob", 1), 10);
+    }
+
+    #[test]
+    fn many_accounts_from_one_address_and_many_addresses_at_one_account_are_stopped() {
+        let limits = LoginLimits::new(10).unwrap();
+        let tried = (0..20).map(|n| failures(&limits, &format!("user{n}"), 1));
+        assert_eq!(tried.sum::<usize>(), 100);
+        let limits = LoginLimits::new(10).unwrap();
+        let tried = (0..20).map(|last| failures(&limits, "ada", last));
+        assert_eq!(tried.sum::<usize>(), 100);
+    }
+
+    #[test]
+    fn tries_that_are_taken_back_cost_nothing() {
+        let limits = LoginLimits::new(1).unwrap();
+        for _ in 0..50 {
+            let Ok(tried) = limits.begin("ada", address(1)) else {
+                panic!("a login that succeeds is counted")
+            };
+            tried.take_back();
+        }
+        assert_eq!(failures(&limits, "ada", 1), 1);
+        assert!(LoginLimits::new(0).is_none());
+    }
+}

@@ -1,0 +1,134 @@
+//! How often a request waits for PostgreSQL, once its statements are prepared and its credential was seen.
+
+use std::time::Duration;
+
+use reprise_testkit::database::TestDatabase;
+use reprise_testkit::fixture::{Api, Dispatcher, Tenant, create_endpoint};
+use reprise_testkit::http::{Client, Response};
+use reprise_testkit::polling::poll_until;
+use reprise_testkit::receiver::Receiver;
+use reprise_testkit::wire::Wire;
+use serde_json::{Value, json};
+
+use crate::played_dispatcher::{Played, PlayedDispatcher};
+use crate::stage::{URL, replay_path, text};
+
+/// Longer than anything that goes well takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until the API is done with what it does behind a request's back, such as waking dispatchers.
+async fn wait_until_quiet(wire: &Wire) {
+    let mut quiet_looks = 0;
+    let quiet = poll_until(PATIENCE, async || {
+        quiet_looks = if wire.take_round_trips() == 0 {
+            quiet_looks + 1
+        } else {
+            0
+        };
+        (quiet_looks == 3).then_some(())
+    });
+    quiet.await.expect("the API has nothing to do");
+}
+
+/// Makes a request often enough that every connection of the pool has its statement, and returns what the cheapest one
+/// of several more cost. Others do not: the API looks after its own affairs now and then.
+async fn cost(wire: &Wire, request: impl AsyncFn() -> Response) -> usize {
+    let mut costs = Vec::new();
+    for _ in 0..8 {
+        wait_until_quiet(wire).await;
+        let answer = request().await;
+        assert!(answer.status < 300, "{}", answer.text());
+        costs.push(wire.take_round_trips());
+    }
+    costs.into_iter().min().expect("some")
+}
+
+async fn post(client: &Client, path: &str, body: &Value) -> Value {
+    let answer = client.post(path, body).await;
+    assert!(answer.status < 300, "{}", answer.text());
+    answer.json()
+}
+
+#[tokio::test]
+async fn requests_wait_for_postgresql_as_seldom_as_they_can() {
+    let database = TestDatabase::create().await;
+    let wire = Wire::to(database.url()).await;
+    let api = Api::start_with(wire.url(), &[("REPRISE_DATABASE_CONNECTIONS", "2")]).await;
+    let tenant = Tenant::create(database.url(), "acme").await;
+    let client = api.client(&tenant);
+    let endpoint = post(&client, "/v1/webhooks/endpoints", &json!({"url": URL})).await;
+    let event = json!({"event_type": "a", "payload": 1});
+    let published = post(&client, "/v1/webhooks/events", &event).await;
+    let list = client.get("/v1/webhooks/deliveries").await.json();
+    let delivery = text(&list["items"][0]["id"]);
+    let mut dispatcher = PlayedDispatcher::start(database.url()).await;
+    dispatcher.play_one(Played::Answered(200)).await;
+
+    let batch = json!([event, event]);
+    for (path, body) in [
+        ("/v1/webhooks/events", &event),
+        ("/v1/webhooks/events/batch", &batch),
+    ] {
+        assert_eq!(
+            cost(&wire, async || client.post(path, body).await).await,
+            1,
+            "{path}"
+        );
+    }
+    let (endpoint, event) = (text(&endpoint["id"]), text(&published["id"]));
+    for path in [
+        "/v1/webhooks/deliveries".to_owned(),
+        format!("/v1/webhooks/deliveries?endpoint_id={endpoint}&status=delivered"),
+        format!("/v1/webhooks/deliveries/{delivery}"),
+        "/v1/webhooks/events?event_type=a".to_owned(),
+        format!("/v1/webhooks/events/{event}/deliveries"),
+        "/v1/webhooks/endpoints".to_owned(),
+        "/hooks".to_owned(),
+        format!("/hooks/{endpoint}/requests"),
+    ] {
+        assert_eq!(
+            cost(&wire, async || client.get(&path).await).await,
+            1,
+            "{path}"
+        );
+    }
+    let replay = replay_path(&delivery);
+    assert_eq!(
+        cost(&wire, async || client.post_empty(&replay).await).await,
+        2,
+        "replay"
+    );
+}
+
+#[tokio::test]
+async fn redelivery_that_is_waited_for_costs_no_look_for_the_answer() {
+    let database = TestDatabase::create().await;
+    let wire = Wire::to(database.url()).await;
+    let api = Api::start_with(wire.url(), &[("REPRISE_DATABASE_CONNECTIONS", "2")]).await;
+    let client = api.client(&Tenant::create(database.url(), "acme").await);
+    let receiver = Receiver::start().await;
+    let _dispatcher = Dispatcher::start(database.url()).await;
+    let hook = create_endpoint(&client, &receiver.url("/"), json!({})).await;
+    post(
+        &client,
+        "/v1/webhooks/events",
+        &json!({"event_type": "a", "payload": 1}),
+    )
+    .await;
+    receiver.wait_for(1, PATIENCE).await;
+    let requests = format!("/hooks/{}/requests", text(&hook["id"]));
+    let recorded = poll_until(PATIENCE, async || {
+        let list = client.get(&requests).await.json();
+        (list[0]["response_status"] == 200).then(|| text(&list[0]["id"]))
+    });
+    let redeliver = format!(
+        "{requests}/{}/redeliver",
+        recorded.await.expect("delivered")
+    );
+    let redelivered = cost(&wire, async || {
+        let answer = client.post_empty(&redeliver).await;
+        assert_eq!(answer.json()["response_status"], 200);
+        answer
+    });
+    assert_eq!(redelivered.await, 2);
+}
