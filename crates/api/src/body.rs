@@ -43,6 +43,15 @@ pub async fn read(
     }
 }
 
+/// Reads a body that says nothing to the route, as FastAPI passes over one: unread it would end the connection.
+///
+/// # Errors
+///
+/// [`ApiError::BodyTooLarge`], [`ApiError::BodyUnreadable`] and [`ApiError::BodyTooSlow`].
+pub async fn pass_over(request: &HttpRequest, payload: Payload) -> Result<(), ApiError> {
+    read(request, payload, MAX_BODY_BYTES).await.map(|_| ())
+}
+
 async fn collect(mut payload: Payload, limit: usize) -> Result<Bytes, ApiError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {

@@ -2,7 +2,7 @@
 
 mod view;
 
-use actix_web::web::{Data, Path};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use reprise_core::delivery::DeliveryStatus;
 use reprise_core::event_type::{EventGroup, EventType};
@@ -13,6 +13,7 @@ use reprise_core::store::deliveries as store;
 use reprise_core::store::delivery_lists::{self, DeliveryFilter};
 
 use crate::auth::Caller;
+use crate::body::pass_over;
 use crate::error::ApiError;
 use crate::faults::{Faults, Field, Query};
 use crate::path_id;
@@ -165,8 +166,11 @@ pub async fn cancel(
     caller: Caller,
     state: Data<AppState>,
     id: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::WebhooksWrite)?;
+    pass_over(&request, payload).await?;
     let (tenant_id, id) = (caller.tenant_id, path_id::delivery(&id));
     let canceled = state
         .with_connection(async |conn| {

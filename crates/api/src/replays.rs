@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix_web::web::{Data, Path};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use reprise_core::delivery::{Delivery, ReplayRefusal};
 use reprise_core::ids::{AttemptId, DeliveryId, EndpointId, TenantId};
@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::attempt_waiters::wait_for_attempt;
 use crate::auth::Caller;
+use crate::body::pass_over;
 use crate::deliveries::{WebhookDeliveryResponse, not_found};
 use crate::error::ApiError;
 use crate::idempotency::{self, Key, KeyedWork};
@@ -124,8 +125,10 @@ pub async fn replay(
     state: Data<AppState>,
     id: Path<String>,
     request: HttpRequest,
+    payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::WebhooksWrite)?;
+    pass_over(&request, payload).await?;
     let delivery_id = path_id::delivery(&id);
     let path = format!("/v1/webhooks/deliveries/{delivery_id}/replay");
     let key = Key::read(&request, &caller, path, b"")?;

@@ -30,6 +30,25 @@ pub struct EndpointSettings {
     pub signature: SignatureScheme,
     /// What they are signed with.
     pub secrets: SigningSecrets,
+    /// What it may be sent at most.
+    pub limits: EndpointLimits,
+}
+
+/// Limits of an endpoint, which hold over all dispatchers together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndpointLimits {
+    /// Attempts begun in a second at most, 1 to 10,000.
+    pub rate_per_second: Option<u32>,
+    /// Attempts under way at once at most, 1 to 1,000.
+    pub max_in_flight: Option<u32>,
+}
+
+impl EndpointLimits {
+    /// Whether there is any.
+    #[must_use]
+    pub const fn is_any(&self) -> bool {
+        self.rate_per_second.is_some() || self.max_in_flight.is_some()
+    }
 }
 
 /// Whether an endpoint receives anything.

@@ -2,27 +2,32 @@
 //!
 //! One task. It claims again as long as there is something to claim and room for it, and waits for a hint otherwise.
 
+mod walk;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reprise_core::ids::{DispatcherId, TenantId};
+use reprise_core::ids::DispatcherId;
 use reprise_core::store::delivery_queue::{
-    self, Claim, ClaimPosition, ClaimRequest, ExpressLimits,
+    self, Claim, ClaimRequest, ExpressLimits, LimitedRequest,
 };
 use reprise_core::store::messages::{self, Message};
 use reprise_core::store::{AsyncPgConnection, Database, StoreError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::error;
-use uuid::Uuid;
 
 use crate::attempt::{self, Job, Sender};
 use crate::in_flight::{Capacity, Permits, Room};
+use crate::limited::Limited;
 use crate::metrics::Metrics;
 use crate::outage::Watch;
 use crate::recorder::Ended;
 use crate::targets::Targets;
 use crate::wakeup::Wakeup;
+use walk::Progress;
+
+pub(crate) use walk::Walk;
 
 /// How long a lease lasts beyond the endpoint's timeout: [`attempt::BEGIN_WITHIN`], and the rest to record the result
 /// while PostgreSQL is busy. Longer, and what a killed dispatcher held waits longer where no peer notices its death;
@@ -32,6 +37,9 @@ const LEASE_MARGIN: Duration = Duration::from_secs(15);
 /// Between claims that found nothing on a part of the walk. Longer, and a walk round many tenants takes long; shorter,
 /// and it costs PostgreSQL for nothing.
 const EMPTY_PAUSE: Duration = Duration::from_millis(5);
+
+/// Endpoints with a limit that are claimed for at once at most. More, and one statement takes long and holds many locks.
+const MAX_LIMITED: usize = 64;
 
 /// The one task that claims.
 pub(crate) struct Claimer {
@@ -47,49 +55,9 @@ pub(crate) struct Claimer {
     pub(crate) watch: Watch,
     pub(crate) stop: CancellationToken,
     pub(crate) walk: Walk,
-}
-
-/// Where the fair walk over tenants and endpoints stands.
-#[derive(Debug)]
-pub(crate) struct Walk {
-    position: ClaimPosition,
-    /// Whether anything was claimed since the walk was at its start.
-    has_found: bool,
-}
-
-impl Walk {
-    /// Begins at a random place, so that replicas do not walk in step.
-    pub(crate) fn at_random() -> Self {
-        let position = ClaimPosition {
-            tenant_id: Some(TenantId::from_uuid(Uuid::from_u128(rand::random()))),
-            ..ClaimPosition::default()
-        };
-        Self {
-            position,
-            has_found: true,
-        }
-    }
-
-    /// Goes on. A walk that has come round to its start and found nothing on the whole way is over.
-    fn advance(&mut self, next: ClaimPosition, found_count: usize) -> Progress {
-        self.has_found |= found_count > 0;
-        self.position = next;
-        if !self.position.is_start() {
-            return Progress::MayBeMore;
-        }
-        if std::mem::replace(&mut self.has_found, false) {
-            Progress::MayBeMore
-        } else {
-            Progress::NothingLeft
-        }
-    }
-}
-
-/// Whether to claim again at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    MayBeMore,
-    NothingLeft,
+    pub(crate) limited: Limited,
+    /// Whether a single permit goes to the endpoints with a limit this time.
+    pub(crate) is_turn_of_limited: bool,
 }
 
 /// Claims with their permits.
@@ -108,7 +76,9 @@ impl Claimer {
                 Ok(Progress::MayBeMore) => self.watch.worked(),
                 Ok(Progress::NothingLeft) => {
                     self.watch.worked();
-                    self.rest(self.poll_interval).await;
+                    let next = self.limited.next_after(Instant::now());
+                    let at_most = next.unwrap_or(self.poll_interval);
+                    self.rest(at_most.min(self.poll_interval)).await;
                 }
                 Err(error) => {
                     let wait = self.watch.failed(&error);
@@ -133,15 +103,62 @@ impl Claimer {
 
     async fn claim(&mut self) -> Result<Progress, StoreError> {
         let express = self.claim_express().await?;
+        let limited = self.claim_limited(self.capacity.room()).await?;
         let room = self.capacity.room();
         if room.ready == 0 || room.payload_bytes <= 0 {
-            return Ok(express);
+            return Ok(express.or(limited));
         }
         let ready = self.claim_ready(room).await?;
-        Ok(match express {
-            Progress::MayBeMore => Progress::MayBeMore,
-            Progress::NothingLeft => ready,
-        })
+        Ok(express.or(limited).or(ready))
+    }
+
+    /// Claims for the endpoints with a limit: with half of the room at most, so that neither they nor the others starve.
+    async fn claim_limited(&mut self, room: Room) -> Result<Progress, StoreError> {
+        let now = Instant::now();
+        self.limited
+            .free(&self.capacity.take_ended_at_limited(), now);
+        self.is_turn_of_limited = !self.is_turn_of_limited;
+        let share = if self.is_turn_of_limited {
+            room.ready.div_ceil(2)
+        } else {
+            room.ready / 2
+        };
+        let capacity = &self.capacity;
+        let due = self.limited.due(now).into_iter();
+        let endpoints: Vec<_> = due
+            .map(|(tenant_id, id)| ((tenant_id, id), capacity.room_at(tenant_id, id)))
+            .filter(|(_, room)| *room > 0)
+            .take(MAX_LIMITED)
+            .collect();
+        if share == 0 || room.payload_bytes <= 0 || endpoints.is_empty() {
+            return Ok(Progress::NothingLeft);
+        }
+        let permits = self.capacity.take_permits(share);
+        let database = self.database.clone();
+        let mut conn = database.connection().await?;
+        let at = Instant::now();
+        let request = LimitedRequest {
+            dispatcher_id: self.dispatcher_id,
+            endpoints: &endpoints,
+            max_rows: permits.count(),
+            max_payload_bytes: room.payload_bytes,
+            lease_margin: LEASE_MARGIN,
+        };
+        let taken = delivery_queue::claim_limited(&mut conn, &request).await?;
+        let is_cut = taken.claims.len() >= usize::from(share);
+        let asked = endpoints.iter().map(|(endpoint, _)| *endpoint);
+        self.limited
+            .note(asked, &taken.states, is_cut, Instant::now());
+        if taken.claims.is_empty() {
+            return Ok(Progress::NothingLeft);
+        }
+        let claimed = Claimed {
+            claims: taken.claims,
+            permits,
+            at,
+        };
+        self.start(&mut conn, claimed).await?;
+        Ok(Progress::MayBeMore)
     }
 
     async fn claim_express(&mut self) -> Result<Progress, StoreError> {
@@ -157,7 +174,7 @@ impl Claimer {
             max_per_tenant,
             in_flight_by_tenant: &in_flight,
         };
-        let claims = delivery_queue::claim_express(
+        let taken = delivery_queue::claim_express(
             &mut conn,
             self.dispatcher_id,
             permits.count(),
@@ -165,11 +182,12 @@ impl Claimer {
             LEASE_MARGIN,
         )
         .await?;
-        if claims.is_empty() {
+        self.limited.meet(&taken.limited, at);
+        if taken.claims.is_empty() {
             return Ok(Progress::NothingLeft);
         }
         let claimed = Claimed {
-            claims,
+            claims: taken.claims,
             permits,
             at,
         };
@@ -194,6 +212,7 @@ impl Claimer {
             position: &self.walk.position,
         };
         let claimed = delivery_queue::claim_ready(&mut conn, &request).await?;
+        let has_met_new = self.limited.meet(&claimed.limited, at);
         let progress = self.walk.advance(claimed.next, claimed.claims.len());
         if !claimed.claims.is_empty() {
             let claims = claimed.claims;
@@ -207,7 +226,11 @@ impl Claimer {
             // Ready rows that can't be taken now must not make it spin.
             self.pause(EMPTY_PAUSE).await;
         }
-        Ok(progress)
+        Ok(if has_met_new {
+            Progress::MayBeMore
+        } else {
+            progress
+        })
     }
 
     /// Loads what the claims need and starts their attempts. When that fails all are given back.
@@ -235,11 +258,12 @@ impl Claimer {
                 unsendable.push(claim);
                 continue;
             };
-            let Some(permit) = permits.split_one() else {
+            let Some(mut permit) = permits.split_one() else {
                 error!("More was claimed than there were permits for");
                 unsendable.push(claim);
                 continue;
             };
+            permit.announce_end_of(&claim, &self.capacity);
             let slot = self.capacity.take_slot(&claim);
             let job = Job {
                 claim,
@@ -311,48 +335,4 @@ async fn load_one_by_one(
         });
     }
     Ok(messages)
-}
-
-#[cfg(test)]
-mod tests {
-    use reprise_core::ids::EndpointId;
-
-    use super::*;
-
-    fn at(tenant_id: Option<TenantId>) -> ClaimPosition {
-        ClaimPosition {
-            tenant_id,
-            ..ClaimPosition::default()
-        }
-    }
-
-    #[test]
-    fn walk_from_the_middle_goes_round_once_before_it_rests() {
-        let mut walk = Walk::at_random();
-        assert_eq!(walk.advance(at(None), 0), Progress::MayBeMore);
-        assert_eq!(walk.advance(at(None), 0), Progress::NothingLeft);
-    }
-
-    #[test]
-    fn walk_rests_only_after_a_round_without_a_find() {
-        let mut walk = Walk::at_random();
-        let middle = at(Some(TenantId::new()));
-        walk.advance(at(None), 0);
-        assert_eq!(walk.advance(middle.clone(), 1), Progress::MayBeMore);
-        assert_eq!(walk.advance(at(None), 0), Progress::MayBeMore);
-        assert_eq!(walk.advance(middle, 0), Progress::MayBeMore);
-        assert_eq!(walk.advance(at(None), 0), Progress::NothingLeft);
-    }
-
-    #[test]
-    fn walk_over_one_tenants_many_endpoints_ends_too() {
-        let mut walk = Walk::at_random();
-        let mut halfway = at(None);
-        halfway
-            .endpoint_by_tenant
-            .insert(TenantId::new(), EndpointId::new());
-        walk.advance(at(None), 0);
-        assert_eq!(walk.advance(halfway, 0), Progress::MayBeMore);
-        assert_eq!(walk.advance(at(None), 0), Progress::NothingLeft);
-    }
 }

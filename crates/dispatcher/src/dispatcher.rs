@@ -19,6 +19,7 @@ use crate::claimer::{Claimer, Walk};
 use crate::config::Config;
 use crate::heartbeat::{Heartbeat, Streak};
 use crate::in_flight::Capacity;
+use crate::limited::Limited;
 use crate::maintenance::Maintenance;
 use crate::metrics::Metrics;
 use crate::outage::Outages;
@@ -192,6 +193,8 @@ impl Dispatcher {
             attempts: self.stages.attempts.tasks.clone(),
             wakeup: Arc::clone(&shared.wakeup),
             poll_interval: config.poll_interval,
+            limited: Limited::new(config.poll_interval),
+            is_turn_of_limited: false,
             metrics: Arc::clone(&shared.metrics),
             watch: shared.outages.watch("claiming"),
             stop: self.stages.claiming.stop.clone(),

@@ -38,6 +38,8 @@ struct Books {
     /// Of what is in flight, express deliveries by tenant.
     express_by_tenant: HashMap<TenantId, i32>,
     payload_bytes: i64,
+    /// Endpoints with a limit at which attempts have been recorded since the claimer looked.
+    ended_at_limited: Vec<EndpointId>,
 }
 
 /// What may be claimed now.
@@ -110,6 +112,22 @@ impl Capacity {
         slot
     }
 
+    /// How many more deliveries to this endpoint may be in flight here.
+    pub(crate) fn room_at(&self, tenant_id: TenantId, endpoint_id: EndpointId) -> i32 {
+        let books = self.shared.books();
+        let at_endpoint = books.in_flight.by_endpoint.get(&endpoint_id).copied();
+        let at_tenant = books.in_flight.by_tenant.get(&tenant_id).copied();
+        let limits = self.shared.limits;
+        let endpoint_room = i32::from(limits.per_endpoint) - at_endpoint.unwrap_or(0);
+        let tenant_room = i32::from(limits.per_tenant) - at_tenant.unwrap_or(0);
+        endpoint_room.min(tenant_room).max(0)
+    }
+
+    /// The endpoints with a limit at which attempts have been recorded since this was called last.
+    pub(crate) fn take_ended_at_limited(&self) -> Vec<EndpointId> {
+        std::mem::take(&mut self.shared.books().ended_at_limited)
+    }
+
     /// What is in flight now, for the claim.
     pub(crate) fn in_flight(&self) -> InFlight {
         self.shared.books().in_flight.clone()
@@ -173,6 +191,7 @@ impl Permits {
         Some(Permit {
             held: Some(held),
             wakeup: Arc::clone(&self.wakeup),
+            limited: None,
         })
     }
 }
@@ -182,11 +201,26 @@ impl Permits {
 pub(crate) struct Permit {
     held: Option<OwnedSemaphorePermit>,
     wakeup: Arc<Wakeup>,
+    /// The endpoint, if it has a limit: then its next delivery may wait for this one to be recorded.
+    limited: Option<(Arc<Shared>, EndpointId)>,
+}
+
+impl Permit {
+    /// Makes its end known to the claimer, if the claim's endpoint has a limit.
+    pub(crate) fn announce_end_of(&mut self, claim: &Claim, capacity: &Capacity) {
+        if claim.is_limited {
+            self.limited = Some((Arc::clone(&capacity.shared), claim.endpoint_id));
+        }
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         drop(self.held.take());
+        if let Some((shared, endpoint_id)) = self.limited.take() {
+            shared.books().ended_at_limited.push(endpoint_id);
+            self.wakeup.wake();
+        }
         self.wakeup.room_freed();
     }
 }
@@ -272,6 +306,7 @@ mod tests {
             attempt_number: 1,
             payload_bytes,
             is_express: false,
+            is_limited: false,
             lease_token: LeaseToken(EventId::new().as_uuid()),
         }
     }

@@ -12,6 +12,7 @@ mod descriptors;
 mod dispatcher;
 mod heartbeat;
 mod in_flight;
+mod limited;
 mod logging;
 mod maintenance;
 mod metrics;

@@ -1,10 +1,11 @@
 //! What a caller may say of an endpoint, when making or changing one.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use reprise_core::custom_headers::CustomHeaders;
-use reprise_core::endpoint::{Endpoint, EndpointSettings};
+use reprise_core::endpoint::{Endpoint, EndpointLimits, EndpointSettings};
 use reprise_core::endpoint_url::{EndpointUrl, UrlRules};
 use reprise_core::event_type::EventPattern;
 use reprise_core::retry::{RetryDelays, RetryPolicy, RetrySchedule};
@@ -59,6 +60,12 @@ pub struct EndpointBody {
     secret: Option<String>,
     /// How requests are signed.
     signature: Option<SignatureBody>,
+    /// Attempts begun in a second at most, over all dispatchers; null: any number.
+    #[schema(minimum = 1, maximum = 10_000)]
+    rate_limit_per_second: Option<i32>,
+    /// Attempts under way at once at most, over all dispatchers; null: any number.
+    #[schema(minimum = 1, maximum = 1_000)]
+    max_in_flight: Option<i32>,
     /// Delays in seconds, or `"exponential"`.
     #[schema(schema_with = super::view::schedule_schema, required = false)]
     retry_schedule: Option<Value>,
@@ -84,6 +91,12 @@ pub struct EndpointPatchBody {
     secret: Option<String>,
     /// How requests are signed.
     signature: Option<SignatureBody>,
+    /// Attempts begun in a second at most, over all dispatchers; null: any number.
+    #[schema(minimum = 1, maximum = 10_000)]
+    rate_limit_per_second: Option<i32>,
+    /// Attempts under way at once at most, over all dispatchers; null: any number.
+    #[schema(minimum = 1, maximum = 1_000)]
+    max_in_flight: Option<i32>,
     /// Delays in seconds, or `"exponential"`; null: the default schedule.
     #[schema(schema_with = super::view::schedule_schema, required = false)]
     retry_schedule: Option<Value>,
@@ -106,6 +119,8 @@ pub(super) struct EndpointPatch {
     /// Whether the body names a signature that can't be read, so that no secret can be judged by it.
     has_bad_signature: bool,
     schedule: Option<RetrySchedule>,
+    rate_per_second: Option<Option<u32>>,
+    max_in_flight: Option<Option<u32>>,
     enabled: Option<bool>,
 }
 
@@ -170,7 +185,7 @@ impl EndpointPatch {
             SignatureChoice::standard(),
             SignatureChoice::read,
         );
-        let patch = Self {
+        Self {
             faults,
             url: None,
             description: nullable(fields, "description", None, |field| {
@@ -195,10 +210,14 @@ impl EndpointPatch {
                 RetrySchedule::Default,
                 read_schedule,
             ),
+            rate_per_second: nullable(fields, "rate_limit_per_second", None, |field| {
+                read_limit(field, 1..=10_000)
+            }),
+            max_in_flight: nullable(fields, "max_in_flight", None, |field| {
+                read_limit(field, 1..=1_000)
+            }),
             enabled: None,
-        };
-        refuse_unsupported(fields);
-        patch
+        }
     }
 
     /// The settings of a new endpoint.
@@ -226,6 +245,10 @@ impl EndpointPatch {
                 custom_headers,
                 signature: signature?,
                 secrets: SigningSecrets::new(secret?),
+                limits: EndpointLimits {
+                    rate_per_second: self.rate_per_second.flatten(),
+                    max_in_flight: self.max_in_flight.flatten(),
+                },
             })
         })();
         faults.unless(settings)
@@ -271,6 +294,10 @@ impl EndpointPatch {
                 custom_headers,
                 signature: signature?,
                 secrets: secrets?,
+                limits: EndpointLimits {
+                    rate_per_second: self.rate_per_second.unwrap_or(old.limits.rate_per_second),
+                    max_in_flight: self.max_in_flight.unwrap_or(old.limits.max_in_flight),
+                },
             };
             Some(EndpointChange { settings, status })
         })();
@@ -298,6 +325,10 @@ fn read_headers(field: Field) -> Option<CustomHeaders> {
     ))
 }
 
+fn read_limit(field: Field, range: RangeInclusive<i64>) -> Option<Option<u32>> {
+    u32::try_from(field.integer(range)?).ok().map(Some)
+}
+
 fn read_schedule(field: Field) -> Option<RetrySchedule> {
     match field.value() {
         Value::String(word) if word == "exponential" => Some(RetrySchedule::Exponential),
@@ -314,15 +345,6 @@ fn read_schedule(field: Field) -> Option<RetrySchedule> {
             here.check(RetryDelays::new(delays))
                 .map(RetrySchedule::Delays)
         }
-    }
-}
-
-/// Says of the contract's fields that are not built yet that they are not, instead of taking them for nothing.
-fn refuse_unsupported(fields: &mut Fields) {
-    for field in ["rate_limit_per_second", "max_in_flight"] {
-        fields.optional(field, |field| {
-            field.value_error::<()>("limits of an endpoint are not supported yet")
-        });
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix_web::web::{Data, Path};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use reprise_core::attempt::Attempt;
 use reprise_core::delivery::{Delivery, ReplayRefusal};
@@ -22,6 +22,7 @@ use utoipa::ToSchema;
 use super::not_found;
 use crate::attempt_waiters::wait_for_attempt;
 use crate::auth::Caller;
+use crate::body::pass_over;
 use crate::deliveries::WebhookDeliveryResponse;
 use crate::error::ApiError;
 use crate::state::AppState;
@@ -61,8 +62,11 @@ pub async fn test(
     caller: Caller,
     state: Data<AppState>,
     id: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::WebhooksWrite)?;
+    pass_over(&request, payload).await?;
     let id = path_id::endpoint(&id);
     let payload = json!({
         "type": "webhook.test",
@@ -92,8 +96,10 @@ pub async fn verify(
     state: Data<AppState>,
     id: Path<String>,
     request: HttpRequest,
+    payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::WebhooksWrite)?;
+    pass_over(&request, payload).await?;
     let id = path_id::endpoint(&id);
     let preferred = prefer::wait(&request);
     let wait = preferred.unwrap_or(Duration::from_secs(prefer::MAX_WAIT_SECONDS));

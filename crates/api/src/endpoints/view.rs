@@ -55,6 +55,10 @@ pub struct EndpointResponse {
     #[schema(schema_with = schedule_schema)]
     retry_schedule: Value,
     headers: BTreeMap<String, String>,
+    /// Attempts begun in a second at most, over all dispatchers; null: any number.
+    rate_limit_per_second: Option<u32>,
+    /// Attempts under way at once at most, over all dispatchers; null: any number.
+    max_in_flight: Option<u32>,
     signature: SignatureResponse,
     /// The secret's beginning and end, to tell it from another.
     secret_hint: String,
@@ -114,6 +118,8 @@ impl From<&Endpoint> for EndpointResponse {
                 .iter()
                 .map(|(name, value)| (name.to_string(), value.expose().to_owned()))
                 .collect(),
+            rate_limit_per_second: settings.limits.rate_per_second,
+            max_in_flight: settings.limits.max_in_flight,
             signature: SignatureResponse {
                 scheme: signature.as_str(),
                 header: signature.header().map_or_else(

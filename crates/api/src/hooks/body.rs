@@ -1,7 +1,7 @@
 //! What a caller may say of a hook: flat, where a hook is shown nested.
 
 use reprise_core::custom_headers::CustomHeaders;
-use reprise_core::endpoint::{Endpoint, EndpointSettings, EndpointStatus};
+use reprise_core::endpoint::{Endpoint, EndpointLimits, EndpointSettings, EndpointStatus};
 use reprise_core::endpoint_url::{EndpointUrl, UrlRules};
 use reprise_core::event_type::EventPattern;
 use reprise_core::hook_events;
@@ -122,6 +122,7 @@ impl HookDraft {
             custom_headers: self.header.unwrap_or_default(),
             signature,
             secrets: SigningSecrets::new(secret),
+            limits: EndpointLimits::default(),
         });
         self.faults
             .unless(settings.map(|settings| (settings, status)))

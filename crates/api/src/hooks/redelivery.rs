@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix_web::web::{Data, Path};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use reprise_core::delivery::Delivery;
 use reprise_core::ids::AttemptId;
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::requests::HookRequestResponse;
 use crate::attempt_waiters::wait_for_attempt;
 use crate::auth::Caller;
+use crate::body::pass_over;
 use crate::error::ApiError;
 use crate::idempotency::Key;
 use crate::replays::{self, ReplayOrder, unreadable};
@@ -43,8 +44,10 @@ pub async fn redeliver(
     state: Data<AppState>,
     ids: Path<(String, String)>,
     request: HttpRequest,
+    payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::WebhooksWrite)?;
+    pass_over(&request, payload).await?;
     let (hook_id, request_id) = ids.into_inner();
     let (hook_id, request_id) = (path_id::endpoint(&hook_id), path_id::delivery(&request_id));
     let path = format!("/hooks/{hook_id}/requests/{request_id}/redeliver");

@@ -50,6 +50,7 @@ async fn new_endpoint_has_the_defaults_of_the_contract() {
     let expected = json!({
         "url": URL, "description": null, "event_patterns": ["*"], "timeout_seconds": 15, "max_retries": 7,
         "retry_schedule": [5, 300, 1800, 7200, 18000, 36000, 36000], "headers": {},
+        "rate_limit_per_second": null, "max_in_flight": null,
         "signature": {
             "scheme": "standard", "header": "webhook-signature", "prefix": null, "algorithm": "hmac-sha256"
         },
@@ -118,7 +119,7 @@ async fn faults_of_an_endpoint_are_told_all_at_once() {
     let bad = json!({
         "description": 7, "event_patterns": ["ok", "not ok", 3], "timeout_seconds": 61, "max_retries": -1,
         "headers": {"Host": "x"}, "secret": "short", "retry_schedule": ["soon"], "enabled": true,
-        "surprise": null, "max_in_flight": 3,
+        "surprise": null, "max_in_flight": 0, "rate_limit_per_second": 10_001,
     });
     assert_eq!(
         faults(stage.client.post(PATH, &bad).await),
@@ -128,8 +129,9 @@ async fn faults_of_an_endpoint_are_told_all_at_once() {
             "body.event_patterns.1: value_error",
             "body.event_patterns.2: string_type",
             "body.headers: value_error",
-            "body.max_in_flight: value_error",
+            "body.max_in_flight: greater_than_equal",
             "body.max_retries: greater_than_equal",
+            "body.rate_limit_per_second: less_than_equal",
             "body.retry_schedule.0: int_parsing",
             "body.secret: value_error",
             "body.surprise: extra_forbidden",
@@ -151,6 +153,11 @@ async fn faults_of_an_endpoint_are_told_all_at_once() {
             "body.signature.x: extra_forbidden",
         ]
     );
+}
+
+#[tokio::test]
+async fn faults_that_show_beside_another_field_are_told_too() {
+    let stage = Stage::start().await;
     let clash =
         json!({"url": URL, "headers": {"x-signature": "mine"}, "signature": {"scheme": "body"}});
     assert_eq!(
@@ -594,4 +601,25 @@ async fn odd_values_are_taken_or_refused_but_never_our_mistake() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn limits_are_set_changed_and_removed() {
+    let stage = Stage::start().await;
+    let id = stage
+        .endpoint(json!({"rate_limit_per_second": 10_000, "max_in_flight": 1}))
+        .await;
+    let changed = stage
+        .change_endpoint(&id, json!({"max_in_flight": 1_000}))
+        .await;
+    assert_eq!(
+        (&changed["rate_limit_per_second"], &changed["max_in_flight"]),
+        (&json!(10_000), &json!(1_000))
+    );
+    let none = json!({"rate_limit_per_second": null, "max_in_flight": null});
+    let changed = stage.change_endpoint(&id, none).await;
+    assert_eq!(
+        (&changed["rate_limit_per_second"], &changed["max_in_flight"]),
+        (&json!(null), &json!(null))
+    );
 }

@@ -108,6 +108,7 @@ impl PlayedDispatcher {
         claim_express(&mut self.conn, self.id, 100, &limits, LEASE_MARGIN)
             .await
             .expect("a claim works")
+            .claims
     }
 
     /// Leases so many express deliveries, and waits until they are there; there must not be more.

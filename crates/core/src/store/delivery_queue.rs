@@ -1,14 +1,19 @@
 //! The queue: claiming what is due, and making due what waited. Its rows are inserted with their deliveries.
 
+mod limited;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use diesel::prelude::QueryableByName;
 use diesel::sql_types::{self, Array, BigInt, Bool, Integer, Nullable};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::statement::{Bind, statement};
 use super::{StoreError, stored};
+pub use limited::{LimitState, LimitedClaim, LimitedEndpoint, LimitedRequest, claim_limited};
+
 use crate::ids::{AttemptId, DeliveryId, DispatcherId, EndpointId, EventId, LeaseToken, TenantId};
 
 /// The right to make one attempt.
@@ -34,6 +39,8 @@ pub struct Claim {
     pub payload_bytes: u32,
     /// Whether somebody waits for it.
     pub is_express: bool,
+    /// Whether its endpoint has a limit, so that others may wait for this one to end.
+    pub is_limited: bool,
     /// Named by every later write.
     pub lease_token: LeaseToken,
 }
@@ -91,6 +98,8 @@ impl ClaimPosition {
 pub struct FairClaim {
     /// The deliveries that are leased now.
     pub claims: Vec<Claim>,
+    /// Endpoints with ready deliveries and a limit, which were passed over: see [`claim_limited`].
+    pub limited: Vec<LimitedEndpoint>,
     /// Where the next claim begins; it moves on even if nothing could be taken.
     pub next: ClaimPosition,
 }
@@ -104,45 +113,27 @@ pub const MAX_ENDPOINT_HOPS: i32 = 64;
 /// Past this many all are forgotten, and their walks begin anew: some endpoints then get two turns before others.
 const MAX_RESUMED_TENANTS: usize = 1_024;
 
-#[derive(diesel::QueryableByName)]
+/// A claim as it is read; the columns of its key stand in the rows around it.
 struct ClaimRow {
-    #[diesel(sql_type = sql_types::Uuid)]
     tenant_id: Uuid,
-    #[diesel(sql_type = sql_types::Uuid)]
     delivery_id: Uuid,
-    #[diesel(sql_type = sql_types::Uuid)]
     endpoint_id: Uuid,
-    #[diesel(sql_type = BigInt)]
     endpoint_version: i64,
-    #[diesel(sql_type = Integer)]
     timeout_seconds: i32,
-    #[diesel(sql_type = sql_types::Uuid)]
     event_id: Uuid,
-    #[diesel(sql_type = sql_types::Uuid)]
     attempt_id: Uuid,
-    #[diesel(sql_type = Integer)]
     attempt_number: i32,
-    #[diesel(sql_type = Integer)]
     payload_bytes: i32,
-    #[diesel(sql_type = Bool)]
     express: bool,
-    #[diesel(sql_type = sql_types::Uuid)]
+    limited: bool,
     lease_token: Uuid,
 }
 
-/// A row of `claim_ready.sql`: a claim where there is a `delivery_id`, else a tenant that the walk has visited.
-#[derive(diesel::QueryableByName)]
-struct WalkRow {
-    #[diesel(sql_type = sql_types::Uuid)]
-    tenant_id: Uuid,
-    #[diesel(sql_type = Bool)]
-    is_last_hop: bool,
-    #[diesel(sql_type = Nullable<sql_types::Uuid>)]
-    resume_after: Option<Uuid>,
+/// The columns of a claim in rows that may hold something else: all of them are null then.
+#[derive(QueryableByName)]
+struct MaybeClaim {
     #[diesel(sql_type = Nullable<sql_types::Uuid>)]
     delivery_id: Option<Uuid>,
-    #[diesel(sql_type = Nullable<sql_types::Uuid>)]
-    endpoint_id: Option<Uuid>,
     #[diesel(sql_type = Nullable<BigInt>)]
     endpoint_version: Option<i64>,
     #[diesel(sql_type = Nullable<Integer>)]
@@ -157,16 +148,18 @@ struct WalkRow {
     payload_bytes: Option<i32>,
     #[diesel(sql_type = Nullable<Bool>)]
     express: Option<bool>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    limited: Option<bool>,
     #[diesel(sql_type = Nullable<sql_types::Uuid>)]
     lease_token: Option<Uuid>,
 }
 
-impl WalkRow {
-    fn claim_row(&self) -> Option<ClaimRow> {
+impl MaybeClaim {
+    fn read(&self, tenant_id: Uuid, endpoint_id: Option<Uuid>) -> Option<ClaimRow> {
         Some(ClaimRow {
-            tenant_id: self.tenant_id,
+            tenant_id,
             delivery_id: self.delivery_id?,
-            endpoint_id: self.endpoint_id?,
+            endpoint_id: endpoint_id?,
             endpoint_version: self.endpoint_version?,
             timeout_seconds: self.timeout_seconds?,
             event_id: self.event_id?,
@@ -174,19 +167,52 @@ impl WalkRow {
             attempt_number: self.attempt_number?,
             payload_bytes: self.payload_bytes?,
             express: self.express?,
+            limited: self.limited?,
             lease_token: self.lease_token?,
         })
     }
 }
 
+/// A row of `claim_ready.sql`: a claim where there is a `delivery_id`; an endpoint with a limit where there is only an
+/// `endpoint_id`; else a tenant that the walk has visited.
+#[derive(QueryableByName)]
+struct WalkRow {
+    #[diesel(sql_type = sql_types::Uuid)]
+    tenant_id: Uuid,
+    #[diesel(sql_type = Bool)]
+    is_last_hop: bool,
+    #[diesel(sql_type = Nullable<sql_types::Uuid>)]
+    resume_after: Option<Uuid>,
+    #[diesel(sql_type = Nullable<sql_types::Uuid>)]
+    endpoint_id: Option<Uuid>,
+    #[diesel(embed)]
+    claim: MaybeClaim,
+}
+
+/// A row of `claim_express.sql`: a claim where there is a `delivery_id`, else an endpoint with a limit.
+#[derive(QueryableByName)]
+struct ExpressRow {
+    #[diesel(sql_type = sql_types::Uuid)]
+    tenant_id: Uuid,
+    #[diesel(sql_type = sql_types::Uuid)]
+    endpoint_id: Uuid,
+    #[diesel(embed)]
+    claim: MaybeClaim,
+}
+
 impl FairClaim {
     fn read(rows: &[WalkRow], mut position: ClaimPosition) -> Result<Self, StoreError> {
         let mut claims = Vec::with_capacity(rows.len());
+        let mut limited = Vec::new();
         let started_after = position.tenant_id.take();
         for row in rows {
             let tenant_id = TenantId::from_uuid(row.tenant_id);
-            if let Some(claim) = row.claim_row() {
+            if let Some(claim) = row.claim.read(row.tenant_id, row.endpoint_id) {
                 claims.push(claim.read()?);
+                continue;
+            }
+            if let Some(endpoint_id) = row.endpoint_id {
+                limited.push((tenant_id, EndpointId::from_uuid(endpoint_id)));
                 continue;
             }
             if row.is_last_hop {
@@ -211,6 +237,7 @@ impl FairClaim {
         }
         Ok(Self {
             claims,
+            limited,
             next: position,
         })
     }
@@ -229,6 +256,7 @@ impl ClaimRow {
             attempt_number: stored("attempt number", u32::try_from(self.attempt_number))?,
             payload_bytes: stored("payload size", u32::try_from(self.payload_bytes))?,
             is_express: self.express,
+            is_limited: self.limited,
             lease_token: LeaseToken(self.lease_token),
         })
     }
@@ -302,6 +330,15 @@ pub struct ExpressLimits<'a> {
     pub in_flight_by_tenant: &'a HashMap<TenantId, i32>,
 }
 
+/// What an express claim has taken.
+#[derive(Clone, Debug, Default)]
+pub struct ExpressClaim {
+    /// The deliveries that are leased now.
+    pub claims: Vec<Claim>,
+    /// Endpoints with express deliveries and a limit, which were passed over: see [`claim_limited`].
+    pub limited: Vec<LimitedEndpoint>,
+}
+
 /// Leases express deliveries, a few of each tenant and the oldest first, whatever else their endpoints have in flight.
 ///
 /// Index: `delivery_queue_express_idx`.
@@ -315,13 +352,13 @@ pub async fn claim_express(
     max_rows: i32,
     limits: &ExpressLimits<'_>,
     lease_margin: Duration,
-) -> Result<Vec<Claim>, StoreError> {
+) -> Result<ExpressClaim, StoreError> {
     let (tenants, counts): (Vec<_>, Vec<_>) = limits
         .in_flight_by_tenant
         .iter()
         .map(|(id, count)| (id.as_uuid(), *count))
         .unzip();
-    let rows: Vec<ClaimRow> = statement(include_str!("sql/claim_express.sql"))
+    let rows: Vec<ExpressRow> = statement(include_str!("sql/claim_express.sql"))
         .bind::<Integer, _>(max_rows)
         .bind::<sql_types::Uuid, _>(dispatcher_id.as_uuid())
         .bind::<Integer, _>(milliseconds(lease_margin))
@@ -330,7 +367,19 @@ pub async fn claim_express(
         .bind::<Array<Integer>, _>(counts)
         .load(conn)
         .await?;
-    rows.into_iter().map(ClaimRow::read).collect()
+    let mut taken = ExpressClaim::default();
+    for row in rows {
+        match row.claim.read(row.tenant_id, Some(row.endpoint_id)) {
+            Some(claim) => taken.claims.push(claim.read()?),
+            None => {
+                let tenant_id = TenantId::from_uuid(row.tenant_id);
+                taken
+                    .limited
+                    .push((tenant_id, EndpointId::from_uuid(row.endpoint_id)));
+            }
+        }
+    }
+    Ok(taken)
 }
 
 /// Makes ready what has waited until its `due_at`: at most `max_rows` retries. Those of disabled endpoints are kept

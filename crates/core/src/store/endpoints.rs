@@ -12,7 +12,7 @@ use diesel::{
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use time::OffsetDateTime;
 
-use super::schema::endpoints;
+use super::schema::{endpoint_limits, endpoints};
 use super::statement::{Bind, statement};
 use super::tenants::bump_endpoints_version;
 use super::{StoreError, stored};
@@ -82,6 +82,7 @@ pub async fn insert(
             .returning(EndpointRow::as_returning())
             .get_result(conn)
             .await?;
+        note_limits(conn, tenant_id, new.id, &new.settings).await?;
         Ok(Made::Endpoint(Box::new(row.open(keys)?)))
     })
     .await
@@ -269,6 +270,7 @@ async fn write(
             .execute(conn)
             .await?;
     }
+    note_limits(conn, tenant_id, id, &change.settings).await?;
     if change.settings.url != endpoint.settings.url {
         // What was verified was another receiver.
         let unverified = endpoints::verified_at.eq(None::<OffsetDateTime>);
@@ -284,6 +286,27 @@ async fn write(
         .get_result(conn)
         .await?;
     row.open(keys)
+}
+
+/// Sees to it that an endpoint with a limit has the row that its claims lock. One that has it keeps it: what it holds is
+/// not looked at without a limit.
+async fn note_limits(
+    conn: &mut AsyncPgConnection,
+    tenant_id: TenantId,
+    id: EndpointId,
+    settings: &EndpointSettings,
+) -> Result<(), StoreError> {
+    if settings.limits.is_any() {
+        insert_into(endpoint_limits::table)
+            .values((
+                endpoint_limits::tenant_id.eq(tenant_id.as_uuid()),
+                endpoint_limits::endpoint_id.eq(id.as_uuid()),
+            ))
+            .on_conflict_do_nothing()
+            .execute(conn)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Disables an enabled endpoint because of what it answered. Nothing happens to one that is not enabled, or that has

@@ -39,6 +39,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    endpoint_limits (tenant_id, endpoint_id) {
+        tenant_id -> Uuid,
+        endpoint_id -> Uuid,
+        next_slot_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     endpoints (tenant_id, id) {
         tenant_id -> Uuid,
         id -> Uuid,
@@ -68,6 +76,8 @@ diesel::table! {
         previous_secret_expires_at -> Nullable<Timestamptz>,
         previous_secret_signs_first -> Bool,
         verified_at -> Nullable<Timestamptz>,
+        rate_limit_per_second -> Nullable<Integer>,
+        max_in_flight -> Nullable<Integer>,
     }
 }
 
@@ -151,6 +161,7 @@ diesel::table! {
         lease_token -> Nullable<Uuid>,
         leased_by -> Nullable<Uuid>,
         leased_at -> Nullable<Timestamptz>,
+        limited -> Bool,
     }
 }
 

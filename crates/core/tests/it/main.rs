@@ -7,6 +7,7 @@ mod deadlocks;
 mod fairness;
 mod idempotency;
 mod leases;
+mod limits;
 mod lost;
 mod partitions;
 mod plans;

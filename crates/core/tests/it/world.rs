@@ -11,7 +11,7 @@ use diesel_async::{
 };
 use reprise_core::custom_headers::CustomHeaders;
 use reprise_core::delivery::Delivery;
-use reprise_core::endpoint::{Endpoint, EndpointSettings, EndpointStatus};
+use reprise_core::endpoint::{Endpoint, EndpointLimits, EndpointSettings, EndpointStatus};
 use reprise_core::endpoint_url::EndpointUrl;
 use reprise_core::event_type::{EventPattern, EventType};
 use reprise_core::ids::{
@@ -73,6 +73,7 @@ pub(crate) fn settings() -> EndpointSettings {
         custom_headers: CustomHeaders::default(),
         signature: SignatureScheme::default(),
         secrets: SigningSecrets::new(SigningSecret::generate_for(&SignatureScheme::default())),
+        limits: EndpointLimits::default(),
     }
 }
 
@@ -303,6 +304,7 @@ impl World {
         delivery_queue::claim_express(&mut self.conn, self.dispatcher, max_rows, limits, MARGIN)
             .await
             .expect("claimed")
+            .claims
     }
 
     /// Lets the leases of all deliveries expire, by the database's clock.

@@ -8,6 +8,7 @@ mod crash;
 mod fairness;
 mod hostile;
 mod life;
+mod limits;
 mod outage;
 mod program;
 mod rotation;

@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl as _;
 use reprise_core::attempt::Attempt;
 use reprise_core::custom_headers::CustomHeaders;
 use reprise_core::delivery::{Delivery, DeliveryStatus};
-use reprise_core::endpoint::{Endpoint, EndpointSettings, EndpointStatus};
+use reprise_core::endpoint::{Endpoint, EndpointLimits, EndpointSettings, EndpointStatus};
 use reprise_core::endpoint_url::EndpointUrl;
 use reprise_core::event_type::{EventPattern, EventType};
 use reprise_core::ids::{DeliveryId, EndpointId, EventId, TenantId, UserId};
@@ -48,6 +48,7 @@ pub(crate) fn settings(url: &str) -> EndpointSettings {
         custom_headers: CustomHeaders::default(),
         signature: SignatureScheme::default(),
         secrets: SigningSecrets::new(SigningSecret::generate_for(&SignatureScheme::default())),
+        limits: EndpointLimits::default(),
     }
 }
 

@@ -11,7 +11,7 @@ use super::super::schema::endpoints;
 use super::super::{StoreError, stored};
 use super::read_patterns;
 use crate::custom_headers::CustomHeaders;
-use crate::endpoint::{Endpoint, EndpointSettings, EndpointStatus};
+use crate::endpoint::{Endpoint, EndpointLimits, EndpointSettings, EndpointStatus};
 use crate::endpoint_url::EndpointUrl;
 use crate::event_type::EventPattern;
 use crate::ids::{EndpointId, TenantId, UserId};
@@ -42,6 +42,8 @@ pub(super) struct SettingsRow {
     previous_secret_sealed: Option<Vec<u8>>,
     previous_secret_expires_at: Option<OffsetDateTime>,
     previous_secret_signs_first: bool,
+    rate_limit_per_second: Option<i32>,
+    max_in_flight: Option<i32>,
 }
 
 /// The whole row.
@@ -66,6 +68,8 @@ pub(super) struct EndpointRow {
     previous_secret_sealed: Option<Vec<u8>>,
     previous_secret_expires_at: Option<OffsetDateTime>,
     previous_secret_signs_first: bool,
+    rate_limit_per_second: Option<i32>,
+    max_in_flight: Option<i32>,
     pub(super) version: i64,
     status: String,
     disabled_reason: Option<String>,
@@ -129,10 +133,7 @@ impl SettingsRow {
                 .map(EventPattern::to_string)
                 .collect(),
             timeout_seconds: i32::try_from(settings.timeout.as_secs()).unwrap_or(i32::MAX),
-            max_retries: settings
-                .retry
-                .explicit_max_retries()
-                .map(|count| i32::try_from(count).unwrap_or(i32::MAX)),
+            max_retries: settings.retry.explicit_max_retries().map(saturate),
             retry_schedule: write_schedule(settings.retry.schedule()),
             custom_headers_sealed: seal(CUSTOM_HEADERS, &headers),
             secret_sealed: seal(SECRET, current.expose().as_bytes()),
@@ -145,6 +146,8 @@ impl SettingsRow {
                 .map(|previous| seal(PREVIOUS_SECRET, previous.secret.expose().as_bytes())),
             previous_secret_expires_at: previous.map(|previous| previous.expires_at),
             previous_secret_signs_first: previous.is_some_and(|previous| previous.signs_first),
+            rate_limit_per_second: settings.limits.rate_per_second.map(saturate),
+            max_in_flight: settings.limits.max_in_flight.map(saturate),
         }
     }
 }
@@ -161,6 +164,10 @@ impl EndpointRow {
                 custom_headers: self.custom_headers(keys)?,
                 secrets: self.secrets(keys, &signature)?,
                 signature,
+                limits: EndpointLimits {
+                    rate_per_second: read_limit(self.rate_limit_per_second)?,
+                    max_in_flight: read_limit(self.max_in_flight)?,
+                },
                 description: self.description,
                 event_patterns: read_patterns(self.event_patterns)?,
                 timeout: Duration::from_secs(u64::try_from(self.timeout_seconds).unwrap_or(0)),
@@ -247,6 +254,17 @@ pub(in crate::store) fn read_status(
         ("deleted", None) => Ok(EndpointStatus::Deleted),
         (other, _) => Err(StoreError::corrupt("endpoint status", other)),
     }
+}
+
+/// The number as PostgreSQL's `integer`, the largest one if it does not fit.
+fn saturate(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn read_limit(limit: Option<i32>) -> Result<Option<u32>, StoreError> {
+    limit
+        .map(|limit| stored("limit", u32::try_from(limit)))
+        .transpose()
 }
 
 fn write_schedule(schedule: &RetrySchedule) -> Option<Value> {

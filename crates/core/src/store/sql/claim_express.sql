@@ -16,16 +16,29 @@ due AS MATERIALIZED (
     JOIN delivery_queue q ON q.tenant_id = in_turn.tenant_id AND q.delivery_id = in_turn.delivery_id
     JOIN endpoints ON endpoints.tenant_id = q.tenant_id AND endpoints.id = q.endpoint_id
     WHERE in_turn.turn <= $4 AND q.due_at IS NULL AND q.express AND endpoints.status = 'enabled'
+      AND endpoints.rate_limit_per_second IS NULL AND endpoints.max_in_flight IS NULL
     ORDER BY in_turn.turn, in_turn.delivery_id
     LIMIT $1
     FOR UPDATE OF q SKIP LOCKED
+),
+claimed AS (
+    UPDATE delivery_queue q
+    SET due_at = clock_timestamp() + make_interval(secs => due.timeout_seconds + $3 / 1000.0),
+        lease_token = gen_random_uuid(),
+        leased_by = $2,
+        leased_at = clock_timestamp(),
+        limited = false
+    FROM due, unsynced
+    WHERE q.tenant_id = due.tenant_id AND q.delivery_id = due.delivery_id
+    RETURNING q.tenant_id, q.delivery_id, q.endpoint_id, due.endpoint_version, due.timeout_seconds, q.event_id,
+              q.attempt_id, q.attempt_number, q.payload_bytes, q.express, q.limited, q.lease_token
 )
-UPDATE delivery_queue q
-SET due_at = clock_timestamp() + make_interval(secs => due.timeout_seconds + $3 / 1000.0),
-    lease_token = gen_random_uuid(),
-    leased_by = $2,
-    leased_at = clock_timestamp()
-FROM due, unsynced
-WHERE q.tenant_id = due.tenant_id AND q.delivery_id = due.delivery_id
-RETURNING q.tenant_id, q.delivery_id, q.endpoint_id, due.endpoint_version, due.timeout_seconds, q.event_id,
-          q.attempt_id, q.attempt_number, q.payload_bytes, q.express, q.lease_token
+SELECT * FROM claimed
+UNION ALL
+-- Endpoints with a limit are not claimed for here (claim_limited.sql does that), but told of.
+SELECT DISTINCT in_turn.tenant_id, NULL::uuid, in_turn.endpoint_id, NULL::int8, NULL::int4, NULL::uuid, NULL::uuid,
+       NULL::int4, NULL::int4, NULL::bool, NULL::bool, NULL::uuid
+FROM in_turn
+JOIN endpoints ON endpoints.tenant_id = in_turn.tenant_id AND endpoints.id = in_turn.endpoint_id
+WHERE endpoints.status = 'enabled'
+  AND (endpoints.rate_limit_per_second IS NOT NULL OR endpoints.max_in_flight IS NOT NULL)

@@ -57,6 +57,7 @@ usable_endpoint AS MATERIALIZED (
            coalesce(busy_tenant.in_flight, 0) AS tenant_in_flight,
            $8 - coalesce(busy_endpoint.in_flight, 0) AS endpoint_room,
            $11 - coalesce(busy_tenant.in_flight, 0) AS tenant_room,
+           endpoints.rate_limit_per_second IS NOT NULL OR endpoints.max_in_flight IS NOT NULL AS has_limit,
            random() AS lot
     FROM walked
     JOIN endpoints ON endpoints.tenant_id = walked.tenant_id AND endpoints.id = walked.endpoint_id
@@ -77,6 +78,7 @@ candidate AS MATERIALIZED (
         FROM (
             SELECT *, row_number() OVER (PARTITION BY tenant_id ORDER BY endpoint_in_flight, lot) AS endpoint_turn
             FROM usable_endpoint
+            WHERE NOT has_limit
         ) in_turn
         WHERE endpoint_turn <= tenant_room
         ORDER BY tenant_in_flight + endpoint_turn, lot
@@ -118,12 +120,13 @@ claimed AS (
     SET due_at = clock_timestamp() + make_interval(secs => ranked.timeout_seconds + $4 / 1000.0),
         lease_token = gen_random_uuid(),
         leased_by = $3,
-        leased_at = clock_timestamp()
+        leased_at = clock_timestamp(),
+        limited = false
     FROM ranked, unsynced
     WHERE q.tenant_id = ranked.tenant_id AND q.delivery_id = ranked.delivery_id
       AND ranked.tenant_rank <= ranked.tenant_room AND ranked.rank <= $1 AND ranked.bytes_before < $2
     RETURNING q.tenant_id, q.delivery_id, q.endpoint_id, ranked.endpoint_version, ranked.timeout_seconds, q.event_id, q.attempt_id,
-              q.attempt_number, q.payload_bytes, q.express, q.lease_token
+              q.attempt_number, q.payload_bytes, q.express, q.limited, q.lease_token
 )
 -- Where the walk went: per tenant visited, whether it was the last one that the walk may visit, and the endpoint to
 -- go on after if that one was. These come whether or not anything was taken there.
@@ -134,9 +137,14 @@ SELECT tenant_hop.tenant_id,
        NULL::uuid AS delivery_id, NULL::uuid AS endpoint_id, NULL::int8 AS endpoint_version,
        NULL::int4 AS timeout_seconds, NULL::uuid AS event_id,
        NULL::uuid AS attempt_id, NULL::int4 AS attempt_number, NULL::int4 AS payload_bytes, NULL::bool AS express,
-       NULL::uuid AS lease_token
+       NULL::bool AS limited, NULL::uuid AS lease_token
 FROM tenant_hop
 UNION ALL
 SELECT tenant_id, false, NULL, delivery_id, endpoint_id, endpoint_version, timeout_seconds, event_id, attempt_id, attempt_number,
-       payload_bytes, express, lease_token
+       payload_bytes, express, limited, lease_token
 FROM claimed
+UNION ALL
+-- Endpoints with a limit are not claimed for here (claim_limited.sql does that), but told of.
+SELECT tenant_id, false, NULL, NULL, endpoint_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM usable_endpoint
+WHERE has_limit
