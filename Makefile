@@ -10,7 +10,7 @@ ARGS ?=
 CHECKS := fmt style scripts arrows invariants typos unused deny clippy docs migrations schema
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check build fmt clean toolchain $(CHECKS:%=check-%)
+.PHONY: help run test conformance openapi check build fmt clean toolchain $(CHECKS:%=check-%)
 
 help: ## Explain the targets
 	@printf 'Reprise: webhook delivery that can be replayed.\n\nUsage: make TARGET [ARGS=...]\n\n'
@@ -26,6 +26,13 @@ run: ## Start PostgreSQL, API, dispatcher and a demo receiver, and show what to 
 
 test: ## Run all tests against a throw-away PostgreSQL
 	@scripts/test $(ARGS)
+
+conformance: ## Run real clients (PyPI, npm) against the real programs: see conformance/
+	@scripts/conformance $(ARGS)
+
+openapi: toolchain ## Write the OpenAPI document to crates/api/openapi.json, where a test looks for changes of it
+	@scripts/build
+	@$${CARGO_TARGET_DIR:-target}/debug/reprise-api openapi >crates/api/openapi.json
 
 check: $(CHECKS:%=check-%) ## Run all checks that follow (what CI runs before the tests)
 	@printf '\nAll checks passed.\n'

@@ -6,6 +6,7 @@
 
 mod body;
 mod field;
+mod json_position;
 mod query;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,9 +1,10 @@
 //! The OpenAPI document, generated from the handlers, and the page that shows it.
 
+mod completion;
+
 use std::sync::LazyLock;
 
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use reprise_core::scope::Scope;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::security::{
@@ -96,55 +97,8 @@ pub fn document() -> Result<Value, serde_json::Error> {
             title_fields(name, schema);
         }
     }
-    if let Some(Value::Object(paths)) = document.get_mut("paths") {
-        for operation in paths
-            .values_mut()
-            .filter_map(Value::as_object_mut)
-            .flat_map(Map::values_mut)
-        {
-            complete_responses(operation);
-        }
-    }
+    completion::complete(&mut document);
     Ok(document)
-}
-
-/// Gives every response its description, which OpenAPI requires, and every operation the answers that any of its kind
-/// may give.
-fn complete_responses(operation: &mut Value) {
-    let needs_credentials = operation.get("security").is_none();
-    let has_body = operation.get("requestBody").is_some();
-    let Some(Value::Object(responses)) = operation.get_mut("responses") else {
-        return;
-    };
-    let mut common = Vec::new();
-    if needs_credentials {
-        common.extend(["401", "403", "503"]);
-    }
-    if has_body {
-        common.extend(["408", "413"]);
-    }
-    if needs_credentials && has_body {
-        common.push("415");
-    }
-    let error = json!({"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}});
-    for status in common {
-        responses
-            .entry(status)
-            .or_insert_with(|| json!({"content": error}));
-    }
-    for (status, response) in responses {
-        let Value::Object(response) = response else {
-            continue;
-        };
-        let is_described = response.get("description").is_some_and(|text| text != "");
-        if !is_described {
-            let status = StatusCode::from_bytes(status.as_bytes()).ok();
-            let reason = status
-                .and_then(|status| status.canonical_reason())
-                .unwrap_or("Response");
-            response.insert("description".to_owned(), Value::from(reason));
-        }
-    }
 }
 
 /// Gives a schema its name, and each of its fields a title, as FastAPI does; a field that may be null is an `anyOf`.
@@ -348,5 +302,17 @@ mod tests {
         assert_eq!(answer, "#/components/schemas/WebhookDeliveryResponse");
         let fault = &operation["responses"]["422"]["content"]["application/json"]["schema"]["$ref"];
         assert_eq!(fault, "#/components/schemas/HTTPValidationError");
+    }
+
+    /// The document as it was last reviewed.
+    const REVIEWED: &str = include_str!("../openapi.json");
+
+    #[test]
+    fn the_document_is_the_reviewed_one() {
+        let reviewed: Value = serde_json::from_str(REVIEWED).unwrap();
+        assert!(
+            document().unwrap() == reviewed,
+            "the API has changed: look at the difference that `make openapi` makes, and commit it"
+        );
     }
 }

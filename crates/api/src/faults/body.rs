@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{Faults, Field, Step, name};
+use super::{Faults, Field, Step, json_position, name};
 
 /// Deepest nesting of arrays and objects in an object of a body.
 pub const MAX_DEPTH: usize = 128;
@@ -70,7 +70,7 @@ fn parse(body: &[u8], max_depth: usize) -> Result<&RawValue, Faults> {
         let message = format!("Value error, JSON is nested deeper than {MAX_DEPTH} levels");
         return Err(Faults::one(loc, "value_error", message));
     }
-    serde_json::from_slice(body).map_err(|error| not_json(body, &error))
+    serde_json::from_slice(body).map_err(|_| not_json(body))
 }
 
 /// The fields of an object. What has not been taken when [`Fields::finish`] is called is refused.
@@ -206,14 +206,12 @@ impl Fields {
     }
 }
 
-/// FastAPI's fault for what is no JSON, with the position in bytes at which `serde_json` gave up.
-fn not_json(body: &[u8], error: &serde_json::Error) -> Faults {
-    let line_start: usize = body
-        .split_inclusive(|byte| *byte == b'\n')
-        .take(error.line().saturating_sub(1))
-        .map(<[u8]>::len)
-        .sum();
-    let position = line_start + error.column().saturating_sub(1);
+/// FastAPI's fault for what is no JSON. What is no text either is at fault where it stops being one.
+fn not_json(body: &[u8]) -> Faults {
+    let position = match std::str::from_utf8(body) {
+        Ok(text) => json_position::of_fault(text),
+        Err(error) => error.valid_up_to(),
+    };
     Faults::one(
         vec![name("body"), Step::Index(position)],
         "json_invalid",
@@ -327,7 +325,10 @@ mod tests {
             "greater_than_equal"
         );
         assert_eq!(read("\"5.0\""), (Some(5), None));
-        assert_eq!(read("true").1.unwrap(), "int_type");
+        assert_eq!(read("true"), (Some(1), None));
+        assert_eq!(read("false").1.unwrap(), "greater_than_equal");
+        assert_eq!(read("[]").1.unwrap(), "int_type");
+        assert_eq!(read("\"5.5\"").1.unwrap(), "int_parsing");
         assert_eq!(read("\"x\"").1.unwrap(), "int_parsing");
     }
 }

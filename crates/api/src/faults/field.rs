@@ -83,20 +83,21 @@ impl Field {
         field.check(parse(&text))
     }
 
-    /// A whole number. Like Pydantic, takes `5.0` and `"5"` for 5.
+    /// A whole number. Like Pydantic, takes `5.0`, `"5"` and `"5.0"` for 5, and `true` for 1.
     pub fn integer(self, range: RangeInclusive<i64>) -> Option<i64> {
         let number = match &self.value {
             Value::Number(number) => Whole::of(number),
-            Value::String(text) => match text.trim().parse::<serde_json::Number>() {
-                Ok(number) => Whole::of(&number),
-                Err(_) => {
+            Value::Bool(is_one) => Whole::Exact(i64::from(*is_one)),
+            Value::String(text) => match text.trim().parse().map(|number| Whole::of(&number)) {
+                Ok(Whole::Not) | Err(_) => {
                     return self.fault(
                         "int_parsing",
                         "Input should be a valid integer, unable to parse string as an integer",
                     );
                 }
+                Ok(number) => number,
             },
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+            Value::Null | Value::Array(_) | Value::Object(_) => {
                 return self.fault("int_type", "Input should be a valid integer");
             }
         };
@@ -178,7 +179,10 @@ impl Field {
             | Value::Bool(_)
             | Value::Number(_)
             | Value::String(_)
-            | Value::Array(_) => self.fault("dict_type", "Input should be a valid dictionary"),
+            | Value::Array(_) => self.fault(
+                "model_attributes_type",
+                "Input should be a valid dictionary or object to extract fields from",
+            ),
         }
     }
 

@@ -23,7 +23,7 @@ async fn each_tenant_id_has_a_foreign_key_and_leads_the_primary_key() {
              ORDER BY 1"
         ))
         .await;
-    assert_eq!(owned.len(), 8, "{owned:?}");
+    assert_eq!(owned.len(), 9, "{owned:?}");
     for table in owned {
         // Of the table itself, or composite to a table that has one: (tenant_id, x) of a row that belongs to a tenant.
         let keys = world
