@@ -156,67 +156,95 @@ fn bound_batch(operation: &mut Value) {
     }
 }
 
-/// Gives every response its description, which OpenAPI requires, and every operation the answers that any of its kind
-/// may give.
+/// What an operation is like, as far as its answers depend on that.
+struct Kind {
+    needs_credentials: bool,
+    has_body: bool,
+    is_keyed: bool,
+    can_wait: bool,
+    is_paged: bool,
+}
+
+impl Kind {
+    fn of(operation: &Value) -> Self {
+        let has_parameter = |name: &str| {
+            operation["parameters"]
+                .as_array()
+                .is_some_and(|all| all.iter().any(|one| one["name"] == name))
+        };
+        Self {
+            needs_credentials: operation.get("security").is_none(),
+            has_body: operation.get("requestBody").is_some(),
+            is_keyed: has_parameter("Idempotency-Key"),
+            can_wait: has_parameter("Prefer"),
+            is_paged: has_parameter("cursor"),
+        }
+    }
+
+    /// The errors that any operation of the kind may answer.
+    fn errors(&self) -> Vec<&'static str> {
+        let mut errors = Vec::new();
+        if self.needs_credentials {
+            errors.extend(["401", "403", "429", "503"]);
+        }
+        if self.has_body {
+            errors.extend(["408", "413"]);
+        }
+        if self.needs_credentials && self.has_body {
+            errors.push("415");
+        }
+        if self.is_keyed {
+            errors.push("400");
+        }
+        errors
+    }
+
+    /// The headers of an answer, with what they say.
+    fn headers(&self, status: &str, response: &Value) -> Vec<(&'static str, &'static str)> {
+        let mut headers = vec![(
+            "X-Request-Id",
+            "The request's, if it sent a sane one, else ours",
+        )];
+        let is_bare_list = response
+            .pointer("/content/application~1json/schema/type")
+            .is_some_and(|kind| kind == "array");
+        match status {
+            "401" | "403" => headers.push(("WWW-Authenticate", "RFC 6750")),
+            "429" | "503" => headers.push(("Retry-After", "Seconds to wait")),
+            "200" if self.is_paged && is_bare_list => {
+                headers.push(("Link", "The next page, where there is more (RFC 8288)"));
+            }
+            "200" if self.can_wait => {
+                headers.push(("Preference-Applied", "`wait=N`, if it was preferred"));
+            }
+            _ => {}
+        }
+        headers
+    }
+}
+
+/// Gives every operation the answers that any of its kind may give, and every response its description, which OpenAPI
+/// requires, its headers and an example.
 fn complete_responses(operation: &mut Value) {
-    let needs_credentials = operation.get("security").is_none();
-    let has_body = operation.get("requestBody").is_some();
-    let has_parameter = |name: &str| {
-        operation["parameters"]
-            .as_array()
-            .is_some_and(|all| all.iter().any(|one| one["name"] == name))
-    };
-    let (is_keyed, can_wait) = (has_parameter("Idempotency-Key"), has_parameter("Prefer"));
-    let is_paged = has_parameter("cursor");
+    let kind = Kind::of(operation);
     let Some(Value::Object(responses)) = operation.get_mut("responses") else {
         return;
     };
-    let mut common = Vec::new();
-    if needs_credentials {
-        common.extend(["401", "403", "429", "503"]);
-    }
-    if has_body {
-        common.extend(["408", "413"]);
-    }
-    if needs_credentials && has_body {
-        common.push("415");
-    }
-    if is_keyed {
-        common.push("400");
-    }
-    for status in common {
-        let content = json!({"application/json": {"schema": {"$ref": ERROR_SCHEMA}}});
+    let of_schema = |schema: &str| json!({"application/json": {"schema": {"$ref": schema}}});
+    for status in kind.errors() {
         responses
             .entry(status)
-            .or_insert_with(|| json!({"content": content}));
+            .or_insert_with(|| json!({"content": of_schema(ERROR_SCHEMA)}));
     }
-    if is_paged {
-        let content = json!({"application/json": {"schema": {"$ref": FAULTS_SCHEMA}}});
+    if kind.is_paged {
+        let content = of_schema(FAULTS_SCHEMA);
         responses
             .entry("422")
             .or_insert_with(|| json!({"description": "Validation Error", "content": content}));
     }
     for (status, response) in responses {
         describe(status, response);
-        let is_bare_list = response
-            .pointer("/content/application~1json/schema/type")
-            .is_some_and(|kind| kind == "array");
-        let mut headers = vec![(
-            "X-Request-Id",
-            "The request's, if it sent a sane one, else ours",
-        )];
-        match status.as_str() {
-            "401" | "403" => headers.push(("WWW-Authenticate", "RFC 6750")),
-            "429" | "503" => headers.push(("Retry-After", "Seconds to wait")),
-            "200" if is_paged && is_bare_list => {
-                headers.push(("Link", "The next page, where there is more (RFC 8288)"));
-            }
-            "200" if can_wait => {
-                headers.push(("Preference-Applied", "`wait=N`, if it was preferred"));
-            }
-            _ => {}
-        }
-        for (name, description) in headers {
+        for (name, description) in kind.headers(status, response) {
             response["headers"][name] =
                 json!({"description": description, "schema": {"type": "string"}});
         }
