@@ -213,8 +213,6 @@ pub async fn list(
             item,
         })
     });
-    Ok(ScannedPage::cut(
-        rows.collect::<Result<_, StoreError>>()?,
-        limit,
-    ))
+    let page = ScannedPage::cut(rows.collect::<Result<_, StoreError>>()?, limit);
+    Ok(page.ending_at(filter.first_id()))
 }

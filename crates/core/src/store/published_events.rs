@@ -115,10 +115,8 @@ pub async fn list(
             item: read(row.id, &row.event_type, group, row.created_at)?,
         })
     });
-    Ok(ScannedPage::cut(
-        rows.collect::<Result<_, StoreError>>()?,
-        limit,
-    ))
+    let page = ScannedPage::cut(rows.collect::<Result<_, StoreError>>()?, limit);
+    Ok(page.ending_at(first.unwrap_or(Uuid::nil())))
 }
 
 /// Finds an event with its payload, by the primary key. `None` also once retention has removed it.

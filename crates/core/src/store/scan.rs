@@ -58,6 +58,16 @@ impl<T> ScannedPage<T> {
     }
 }
 
+impl<T> ScannedPage<T> {
+    /// The page of a list that ends at an id: there is no page below it.
+    pub(super) fn ending_at(self, first: Uuid) -> Self {
+        Self {
+            next: self.next.filter(|next| *next > first),
+            ..self
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

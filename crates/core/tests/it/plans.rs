@@ -231,6 +231,18 @@ async fn read_by(world: &World, account: Account, filter: &DeliveryFilter) -> (V
     .await
     .expect("read");
     assert_eq!(scanned, 0, "a partition was read from end to end");
+    let read: i64 = diesel_async::RunQueryDsl::get_result(
+        diesel::dsl::sql::<diesel::sql_types::BigInt>(
+            "SELECT coalesce(sum(idx_tup_read), 0)::int8 FROM pg_stat_user_indexes WHERE relname LIKE 'deliveries_%'",
+        ),
+        &mut conn,
+    )
+    .await
+    .expect("read");
+    assert!(
+        read <= 2_100,
+        "{read} rows of indexes were read for one page"
+    );
     let mut indexes = Vec::new();
     let mut partitions = std::collections::HashSet::new();
     for line in used {

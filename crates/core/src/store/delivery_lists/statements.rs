@@ -14,6 +14,9 @@ pub(super) struct ByIndex {
 /// The statements that read by the index which a condition belongs to. What passes the filters comes back with
 /// `is_match`; the last row that may be read comes back in any case, so that the next page can begin there.
 ///
+/// Ids are bounded from above only where rows are read: of a range between two parameters the planner believes that it
+/// holds next to nothing, and sorts all of an endpoint's rows instead of reading them in order.
+///
 /// - `$1` tenant, `$2` below this id, `$3` from this id on
 /// - `$4` endpoint, `$5` stored status, `$6` type, `$7` group, `$8` HTTP status, `$9` replayed delivery, `$10` made from,
 ///   `$11` made until, `$12` whether leased, `$13` event: each null where it does not filter
@@ -40,12 +43,13 @@ macro_rules! read_by {
                         AND ($9::uuid IS NULL OR replay_of_delivery_id IS NOT DISTINCT FROM $9)
                         AND ($10::timestamptz IS NULL OR created_at >= $10)
                         AND ($11::timestamptz IS NULL OR created_at < $11)
-                        AND ($13::uuid IS NULL OR event_id = $13) AS passes
+                        AND ($13::uuid IS NULL OR event_id = $13)
+                        AND id >= $3 AS passes
                  FROM (
                      SELECT indexed.*, row_number() OVER (ORDER BY indexed.id DESC) AS position
                      FROM (
                          SELECT * FROM deliveries
-                         WHERE tenant_id = $1 AND id < $2 AND id >= $3 AND ",
+                         WHERE tenant_id = $1 AND id < $2 AND ",
             $index_condition,
             " ORDER BY id DESC LIMIT ",
             $rows,
@@ -69,7 +73,7 @@ macro_rules! read_by {
 /// By the primary key.
 pub(super) const BY_ID: ByIndex = read_by!("true");
 /// By `deliveries_event_idx`.
-pub(super) const BY_EVENT: ByIndex = read_by!("event_id = $13");
+pub(super) const BY_EVENT: ByIndex = read_by!("event_id = $13 AND id >= $3");
 /// By `deliveries_endpoint_idx`.
 pub(super) const BY_ENDPOINT: ByIndex = read_by!("endpoint_id = $4");
 /// By `deliveries_type_idx`.

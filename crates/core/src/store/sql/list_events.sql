@@ -10,13 +10,15 @@ FROM (
            ($4::text IS NULL OR event_type = $4)
            AND ($5::text IS NULL OR event_group IS NOT DISTINCT FROM $5)
            AND ($6::timestamptz IS NULL OR created_at >= $6)
-           AND ($7::timestamptz IS NULL OR created_at < $7) AS is_match,
+           AND ($7::timestamptz IS NULL OR created_at < $7)
+           -- Not where rows are read: of a range between two parameters the planner believes that it is next to empty.
+           AND id >= $3 AS is_match,
            -- As many as store::scan says.
            row_number() OVER (ORDER BY id DESC) = 2000 AS is_last_scanned
     FROM (
         SELECT id, event_type, event_group, created_at
         FROM events
-        WHERE tenant_id = $1 AND id < $2 AND id >= $3
+        WHERE tenant_id = $1 AND id < $2
         ORDER BY id DESC
         LIMIT 2000
     ) indexed
