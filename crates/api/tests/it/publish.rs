@@ -182,8 +182,8 @@ async fn endpoint_made_or_changed_just_before_is_always_seen() {
 
 /// Bodies that are no event, and what is wrong with them.
 const REFUSED_BODIES: [(&str, &str); 20] = [
-    (r#"nonsense"#, "body.1: json_invalid"),
-    (r#"{"event_type":"a","payload":1"#, "body.28: json_invalid"),
+    (r#"nonsense"#, "body.0: json_invalid"),
+    (r#"{"event_type":"a","payload":1"#, "body.29: json_invalid"),
     (
         r#"{"event_type":"a","payload":1} x"#,
         "body.31: json_invalid",
