@@ -12,6 +12,7 @@ mod endpoints;
 mod events;
 mod hook_requests;
 mod hooks;
+mod hostile;
 mod isolation;
 mod outage;
 mod played_dispatcher;
