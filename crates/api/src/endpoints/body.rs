@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use reprise_core::custom_headers::CustomHeaders;
+use reprise_core::custom_headers::{CustomHeaders, CustomHeadersDraft, MAX_HEADERS};
 use reprise_core::endpoint::{Endpoint, EndpointLimits, EndpointSettings};
 use reprise_core::endpoint_url::{EndpointUrl, UrlRules};
 use reprise_core::event_type::EventPattern;
@@ -223,7 +223,7 @@ impl EndpointPatch {
     /// The settings of a new endpoint.
     pub(super) fn into_new(self) -> Result<EndpointSettings, Faults> {
         let faults = self.faults.clone();
-        let signature = self.resolve_signature(&SignatureScheme::default(), &faults);
+        let signature = self.resolve_signature(&SignatureScheme::default());
         let secret = match &self.secret {
             Some(text) => check_secret(signature.as_ref(), text, &faults),
             None => signature.as_ref().map(SigningSecret::generate_for),
@@ -255,9 +255,9 @@ impl EndpointPatch {
     }
 
     /// The signature beside what the endpoint has; none where the body's is at fault.
-    fn resolve_signature(&self, old: &SignatureScheme, faults: &Faults) -> Option<SignatureScheme> {
-        match &self.signature {
-            Some(choice) => choice.resolve(old, faults),
+    fn resolve_signature(&self, old: &SignatureScheme) -> Option<SignatureScheme> {
+        match self.signature.clone() {
+            Some(choice) => choice.resolve(old, &self.faults),
             None if self.has_bad_signature => None,
             None => Some(old.clone()),
         }
@@ -267,7 +267,7 @@ impl EndpointPatch {
     pub(super) fn apply(self, endpoint: &Endpoint) -> Result<EndpointChange, Faults> {
         let faults = self.faults.clone();
         let old = &endpoint.settings;
-        let signature = self.resolve_signature(&old.signature, &faults);
+        let signature = self.resolve_signature(&old.signature);
         let secrets = match &self.secret {
             Some(text) => check_secret(signature.as_ref(), text, &faults).map(SigningSecrets::new),
             None => keep_secrets(signature.as_ref(), &old.secrets, &faults),
@@ -317,12 +317,13 @@ pub fn any_event() -> EventPattern {
 
 fn read_headers(field: Field) -> Option<CustomHeaders> {
     let here = field.clone();
-    let pairs = field.texts_by_name()?;
-    here.check(CustomHeaders::parse(
-        pairs
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str())),
-    ))
+    let mut draft = CustomHeadersDraft::default();
+    field.entries(MAX_HEADERS, |name, value| {
+        let at_value = value.clone();
+        let text = value.text()?;
+        at_value.check(draft.add(name, &text))
+    })?;
+    here.check(draft.finish())
 }
 
 fn read_limit(field: Field, range: RangeInclusive<i64>) -> Option<Option<u32>> {

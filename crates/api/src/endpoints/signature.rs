@@ -1,8 +1,9 @@
 //! What a caller may say of an endpoint's signature.
 
+use reprise_core::custom_headers::HeaderName;
 use reprise_core::signing::{
-    SchemeOptions, SignatureAlgorithm, SignatureScheme, SigningSecret, SigningSecretError,
-    SigningSecrets,
+    SchemeName, SchemeOptions, SignatureAlgorithm, SignaturePrefix, SignatureScheme, SigningSecret,
+    SigningSecretError, SigningSecrets,
 };
 
 use crate::faults::{Faults, Field, name};
@@ -10,61 +11,62 @@ use crate::faults::{Faults, Field, name};
 /// What a body says of the signature; what it leaves out stays as it is, or is the scheme's default.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SignatureChoice {
-    scheme: Option<String>,
-    header: Option<String>,
-    prefix: Option<String>,
-    algorithm: Option<SignatureAlgorithm>,
+    scheme: Option<SchemeName>,
+    options: SchemeOptions,
 }
 
 impl SignatureChoice {
     /// What `null` says.
     pub(super) fn standard() -> Self {
         Self {
-            scheme: Some(SignatureScheme::default().as_str().to_owned()),
-            algorithm: Some(SignatureAlgorithm::default()),
-            ..Self::default()
+            scheme: Some(SchemeName::default()),
+            options: SchemeOptions {
+                algorithm: Some(SignatureAlgorithm::default()),
+                ..SchemeOptions::default()
+            },
         }
     }
 
-    /// Reads the object; its faults are noted.
+    /// Reads the object; none where any part of it can't be read, which was noted.
     pub(super) fn read(field: Field) -> Option<Self> {
         let mut fields = field.object()?;
-        let choice = Self {
-            scheme: fields.optional("scheme", Field::text),
-            header: fields.optional("header", Field::text),
-            prefix: fields.optional("prefix", Field::text),
-            algorithm: fields.optional("algorithm", |field| field.parse(SignatureAlgorithm::parse)),
-        };
+        let scheme = fields.readable("scheme", |field| field.one_of(&SchemeName::ALL));
+        let header = fields.readable("header", |field| field.parse(HeaderName::parse));
+        let prefix = fields.readable("prefix", |field| field.parse(SignaturePrefix::parse));
+        let algorithm =
+            fields.readable("algorithm", |field| field.one_of(&SignatureAlgorithm::ALL));
         fields.finish();
-        Some(choice)
+        Some(Self {
+            scheme: scheme?,
+            options: SchemeOptions {
+                header: header?,
+                prefix: prefix?,
+                algorithm: algorithm?,
+            },
+        })
     }
 
     /// The scheme that it comes to. Header, prefix and algorithm of the old one are kept with the same scheme
     /// only.
-    pub(super) fn resolve(
-        &self,
-        old: &SignatureScheme,
-        faults: &Faults,
-    ) -> Option<SignatureScheme> {
-        let scheme = self.scheme.as_deref().unwrap_or_else(|| old.as_str());
-        let kept = Some(old).filter(|old| old.as_str() == scheme);
+    pub(super) fn resolve(self, old: &SignatureScheme, faults: &Faults) -> Option<SignatureScheme> {
+        let scheme = self.scheme.unwrap_or_else(|| old.name());
+        let kept = Some(old).filter(|old| old.name() == scheme);
+        let SchemeOptions {
+            header,
+            prefix,
+            algorithm,
+        } = self.options;
         let options = SchemeOptions {
-            header: self
-                .header
-                .as_deref()
-                .or_else(|| Some(kept?.header()?.as_str())),
-            prefix: self
-                .prefix
-                .as_deref()
-                .or_else(|| Some(kept?.prefix()?.as_str())),
-            algorithm: self
-                .algorithm
-                .or_else(|| kept.map(SignatureScheme::algorithm)),
+            header: header.or_else(|| kept?.header().cloned()),
+            prefix: prefix.or_else(|| kept?.prefix().cloned()),
+            algorithm: algorithm.or_else(|| kept.map(SignatureScheme::algorithm)),
         };
-        SignatureScheme::parse(scheme, options)
-            .map_err(|error| {
-                let loc = vec![name("body"), name("signature"), name(error.part())];
-                faults.note(loc, "value_error", format!("Value error, {error}"));
+        SignatureScheme::new(scheme, options)
+            .map_err(|conflicts| {
+                for conflict in conflicts.iter() {
+                    let loc = vec![name("body"), name("signature"), name(conflict.part())];
+                    faults.note(loc, "value_error", format!("Value error, {conflict}"));
+                }
             })
             .ok()
     }

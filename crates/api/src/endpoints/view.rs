@@ -121,7 +121,7 @@ impl From<&Endpoint> for EndpointResponse {
             rate_limit_per_second: settings.limits.rate_per_second,
             max_in_flight: settings.limits.max_in_flight,
             signature: SignatureResponse {
-                scheme: signature.as_str(),
+                scheme: signature.name().as_str(),
                 header: signature.header().map_or_else(
                     || reprise_core::signing::STANDARD_HEADER.to_owned(),
                     ToString::to_string,

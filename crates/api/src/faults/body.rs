@@ -31,7 +31,7 @@ pub fn list_body(
         ));
     };
     let (length, min, max) = (items.len(), *lengths.start(), *lengths.end());
-    if let Some((kind, message)) = length_fault(length, min, max) {
+    if let Some((kind, message)) = length_fault("List", length, min, max) {
         return Err(Faults::one(loc, kind, message));
     }
     let items = items.into_iter().enumerate().map(|(index, item)| {
@@ -41,8 +41,9 @@ pub fn list_body(
     Ok(items.collect())
 }
 
-/// What is wrong with a list of this length.
+/// What is wrong with a list or dictionary of this length.
 pub(super) fn length_fault(
+    what: &str,
     length: usize,
     min: usize,
     max: usize,
@@ -56,7 +57,7 @@ pub(super) fn length_fault(
     };
     let items = if limit == 1 { "item" } else { "items" };
     let message =
-        format!("List should have at {bound} {limit} {items} after validation, not {length}");
+        format!("{what} should have at {bound} {limit} {items} after validation, not {length}");
     Some((kind, message))
 }
 
@@ -181,6 +182,22 @@ impl Fields {
         self.take(field)
             .filter(|field| !field.is_null())
             .and_then(read)
+    }
+
+    /// Takes a field that may be absent or `null`, and tells that (`Some(None)`) from one that can't be read (`None`).
+    pub fn readable<T>(
+        &mut self,
+        field: &str,
+        read: impl FnOnce(Field) -> Option<T>,
+    ) -> Option<Option<T>> {
+        if !self.has(field) {
+            return Some(None);
+        }
+        let value = self.take(field)?;
+        if value.is_null() {
+            return Some(None);
+        }
+        read(value).map(Some)
     }
 
     /// Takes a field that must be there.

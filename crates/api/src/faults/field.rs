@@ -83,6 +83,19 @@ impl Field {
         field.check(parse(&text))
     }
 
+    /// One of a few words.
+    pub fn one_of<T: Copy + std::fmt::Display>(self, all: &[T]) -> Option<T> {
+        let field = self.clone();
+        let text = self.text()?;
+        let found = all.iter().find(|one| one.to_string() == text);
+        found.copied().or_else(|| {
+            let words: Vec<String> = all.iter().map(|one| format!("'{one}'")).collect();
+            let (last, others) = words.split_last()?;
+            let message = format!("Input should be {} or {last}", others.join(", "));
+            field.fault("enum", message)
+        })
+    }
+
     /// A whole number. Like Pydantic, takes `5.0`, `"5"` and `"5.0"` for 5, and `true` for 1.
     pub fn integer(self, range: RangeInclusive<i64>) -> Option<i64> {
         let number = match &self.value {
@@ -154,7 +167,7 @@ impl Field {
             return self.fault("list_type", "Input should be a valid list");
         };
         let (length, min, max) = (items.len(), *lengths.start(), *lengths.end());
-        if let Some((kind, message)) = length_fault(length, min, max) {
+        if let Some((kind, message)) = length_fault("List", length, min, max) {
             self.faults.note(self.loc, kind, message);
             return None;
         }
@@ -186,20 +199,27 @@ impl Field {
         }
     }
 
-    /// An object whose names are not known beforehand, such as headers: its texts by name.
-    pub fn texts_by_name(self) -> Option<Vec<(String, String)>> {
-        let field = self.clone();
+    /// An object whose names are not known beforehand, such as headers, with a bounded number of entries; each is read
+    /// in turn, and faults of several are all noted.
+    pub fn entries<T>(
+        self,
+        max: usize,
+        mut read: impl FnMut(&str, Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
         let Value::Object(map) = self.value else {
-            return field.fault("dict_type", "Input should be a valid dictionary");
+            return self.fault("dict_type", "Input should be a valid dictionary");
         };
-        let read: Vec<Option<(String, String)>> = map
+        if let Some((kind, message)) = length_fault("Dictionary", map.len(), 0, max) {
+            self.faults.note(self.loc, kind, message);
+            return None;
+        }
+        // Read all before judging, so that every entry's fault is noted.
+        let read: Vec<Option<T>> = map
             .into_iter()
             .map(|(key, value)| {
                 let mut loc = self.loc.clone();
                 loc.push(name(&key));
-                Self::new(value, loc, self.faults.clone())
-                    .text()
-                    .map(|text| (key, text))
+                read(&key, Self::new(value, loc, self.faults.clone()))
             })
             .collect();
         read.into_iter().collect()

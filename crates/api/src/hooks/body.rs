@@ -6,7 +6,9 @@ use reprise_core::endpoint_url::{EndpointUrl, UrlRules};
 use reprise_core::event_type::EventPattern;
 use reprise_core::hook_events;
 use reprise_core::retry::RetryPolicy;
-use reprise_core::signing::{SchemeOptions, SignatureScheme, SigningSecret, SigningSecrets};
+use reprise_core::signing::{
+    SchemeName, SchemeOptions, SignatureScheme, SigningSecret, SigningSecrets,
+};
 use reprise_core::store::endpoints::EndpointChange;
 use utoipa::ToSchema;
 
@@ -100,7 +102,7 @@ impl HookDraft {
 
     /// What a new endpoint is made of.
     pub(super) fn into_new(self) -> Result<(EndpointSettings, EndpointStatus), Faults> {
-        let signature = SignatureScheme::parse("body", SchemeOptions::default())
+        let signature = SignatureScheme::new(SchemeName::Body, SchemeOptions::default())
             .expect("the scheme's defaults are good ones");
         let secret = match &self.secret {
             Some(text) => check_secret(&signature, text, &self.faults),

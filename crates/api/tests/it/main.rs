@@ -8,6 +8,8 @@ mod cli;
 mod command;
 mod database_tls;
 mod deliveries;
+mod endpoint_faults;
+mod endpoint_urls;
 mod endpoints;
 mod events;
 mod framing;
