@@ -68,6 +68,18 @@ BODIES = [
     '{"url": "https://a.example", "rate_limit_per_second": 0, "max_in_flight": 1001}',
     '{"description": "%s"}' % ("x" * 1001),
     '{"url": null, "secret": 7}',
+    '{"url": "https://a.example", "signature": {"scheme": "md5", "algorithm": "rot13", "prefix": 1}}',
+    '{"url": "https://a.example", "signature": {"scheme": 1, "algorithm": []}}',
+    json.dumps({"url": "https://a.example", "event_patterns": ["a"] * 101}),
+    json.dumps({"url": "https://a.example", "headers": {f"X-{n}": "x" for n in range(33)}}),
+    # What JSON allows and no type of ours holds.
+    r'{"url": "\ud800", "description": "a\udc00b", "secret": 1e400}',
+    r'{"url": "https://a.example", "event_patterns": ["a", "\ud800", 1e400]}',
+    r'{"url": "https://a.example", "headers": {"a": "\ud800", "b": 1e400}}',
+    r'{"url": "https://a.example", "signature": {"header": "\ud800", "prefix": 1e400, "scheme": []}}',
+    r'{"url": "https://a.example", "timeout_seconds": 1e400, "max_retries": -1e400}',
+    r'{"url": "https://a.example", "timeout_seconds": "1e400", "max_retries": "\ud800"}',
+    r'{"url": 1e400, "description": {"\ud800": 1}, "surprise": ["\ud800"]}',
 ]
 
 QUERIES = ["limit=0", "limit=251", "limit=x", "limit=", "limit=1.5", "limit=99999999999999999999"]

@@ -125,11 +125,11 @@ pub(super) struct EndpointPatch {
 }
 
 /// Reads a field whose `null` means its default.
-fn nullable<T>(
-    fields: &mut Fields,
+fn nullable<'a, T>(
+    fields: &mut Fields<'a>,
     field: &str,
     default: T,
-    read: impl FnOnce(Field) -> Option<T>,
+    read: impl FnOnce(Field<'a>) -> Option<T>,
 ) -> Option<T> {
     let value = fields.take(field)?;
     if value.is_null() {
@@ -331,22 +331,20 @@ fn read_limit(field: Field, range: RangeInclusive<i64>) -> Option<Option<u32>> {
 }
 
 fn read_schedule(field: Field) -> Option<RetrySchedule> {
-    match field.value() {
-        Value::String(word) if word == "exponential" => Some(RetrySchedule::Exponential),
-        Value::String(_) => {
-            field.value_error("must be a list of delays in seconds, or 'exponential'")
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            let here = field.clone();
-            let seconds = field.list(0..=50, |item| item.integer(0..=604_800))?;
-            let delays = seconds
-                .into_iter()
-                .map(|seconds| Duration::from_secs(seconds.unsigned_abs()))
-                .collect();
-            here.check(RetryDelays::new(delays))
-                .map(RetrySchedule::Delays)
-        }
+    if field.is_text() {
+        return field.parse(|word| match word {
+            "exponential" => Ok(RetrySchedule::Exponential),
+            _ => Err("must be a list of delays in seconds, or 'exponential'"),
+        });
     }
+    let here = field.clone();
+    let seconds = field.list(0..=50, |item| item.integer(0..=604_800))?;
+    let delays = seconds
+        .into_iter()
+        .map(|seconds| Duration::from_secs(seconds.unsigned_abs()))
+        .collect();
+    here.check(RetryDelays::new(delays))
+        .map(RetrySchedule::Delays)
 }
 
 fn make_policy(

@@ -134,7 +134,7 @@ async fn each_part_of_a_signature_is_told_its_own_fault() {
                 "algorithm: enum",
                 "header: value_error",
                 "prefix: value_error",
-                "scheme: string_type",
+                "scheme: enum",
             ],
         ),
     ] {
