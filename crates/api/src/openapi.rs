@@ -11,7 +11,6 @@ use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, Flow, OAuth2, Password, Scopes, SecurityScheme,
 };
 use utoipa::{Modify, OpenApi};
-use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::auth::API_KEY_HEADER;
 use crate::error::ApiError;
@@ -172,12 +171,6 @@ pub async fn json() -> Result<HttpResponse, ApiError> {
         Ok(document) => Ok(HttpResponse::Ok().json(document)),
         Err(error) => Err(ApiError::Internal(error.clone())),
     }
-}
-
-/// `GET /docs/`: Swagger UI, out of the binary, so that it works without a network.
-#[must_use]
-pub fn docs() -> SwaggerUi {
-    SwaggerUi::new("/docs/{_:.*}").config(Config::from("/openapi.json"))
 }
 
 #[cfg(test)]

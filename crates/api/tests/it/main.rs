@@ -17,6 +17,7 @@ mod hook_requests;
 mod hooks;
 mod hostile;
 mod isolation;
+mod open_routes;
 mod outage;
 mod played_dispatcher;
 mod publish;
