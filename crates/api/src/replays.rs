@@ -112,7 +112,7 @@ async fn insert(
 #[utoipa::path(
     post, path = "/v1/webhooks/deliveries/{delivery_id}/replay", tag = "deliveries",
     summary = "Replay Webhook Delivery", operation_id = "replay_webhook_delivery",
-    params(("delivery_id" = String, Path), ("X-API-Key" = Option<String>, Header),
+    params(("delivery_id" = String, Path),
            ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key gets the first answer"),
            ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the first attempt")),
     responses((status = 200, description = "Successful Response", body = WebhookDeliveryResponse),

@@ -1,6 +1,5 @@
 //! What a caller may say of an endpoint, when making or changing one.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -11,8 +10,6 @@ use reprise_core::event_type::EventPattern;
 use reprise_core::retry::{RetryDelays, RetryPolicy, RetrySchedule};
 use reprise_core::signing::{SignatureScheme, SigningSecret, SigningSecrets};
 use reprise_core::store::endpoints::EndpointChange;
-use serde_json::Value;
-use utoipa::ToSchema;
 
 use super::both_families::status_asked_for;
 use super::signature::{SignatureChoice, check_secret, keep_secrets};
@@ -24,85 +21,6 @@ const MAX_PATTERNS: usize = 100;
 const MAX_DESCRIPTION_CHARS: usize = 1_000;
 /// An endpoint's timeout, when the caller does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
-/// How requests are signed.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "documents the body; it is read field by field")]
-pub struct SignatureBody {
-    /// `standard` (default), `timestamped` or `body`.
-    scheme: Option<String>,
-    /// The header that carries the signature; not with `standard`.
-    header: Option<String>,
-    /// What precedes the signature; only with `body`.
-    prefix: Option<String>,
-    /// `hmac-sha256` (default), or with `standard` also `ed25519`.
-    algorithm: Option<String>,
-}
-
-/// A new endpoint.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "documents the body; it is read field by field")]
-pub struct EndpointBody {
-    /// Where requests go.
-    url: String,
-    /// A note for people.
-    description: Option<String>,
-    /// A type, `prefix.*` or `*`; default `["*"]`.
-    event_patterns: Option<Vec<String>>,
-    /// One deadline for an attempt, 1 to 60, default 15.
-    timeout_seconds: Option<i32>,
-    /// Retries after the first attempt, 0 to 50; default: the schedule's length.
-    max_retries: Option<i32>,
-    /// Headers sent besides ours.
-    headers: Option<BTreeMap<String, String>>,
-    /// The signing secret, made by us if it is not given: `whsec_` and base64 of 24 to 64 bytes; with `ed25519` `whsk_`
-    /// and base64 of a seed, or of a seed and its public key; with `timestamped` and `body` 1 to 256 visible ASCII
-    /// characters.
-    secret: Option<String>,
-    /// How requests are signed.
-    signature: Option<SignatureBody>,
-    /// Attempts begun in a second at most, over all dispatchers; null: any number.
-    #[schema(minimum = 1, maximum = 10_000)]
-    rate_limit_per_second: Option<i32>,
-    /// Attempts under way at once at most, over all dispatchers; null: any number.
-    #[schema(minimum = 1, maximum = 1_000)]
-    max_in_flight: Option<i32>,
-    /// Delays in seconds, or `"exponential"`.
-    #[schema(schema_with = super::view::schedule_schema, required = false)]
-    retry_schedule: Option<Value>,
-}
-
-/// Changes to an endpoint.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "documents the body; it is read field by field")]
-pub struct EndpointPatchBody {
-    /// Where requests go.
-    url: Option<String>,
-    /// A note for people.
-    description: Option<String>,
-    /// A type, `prefix.*` or `*`.
-    event_patterns: Option<Vec<String>>,
-    /// One deadline for an attempt, 1 to 60.
-    timeout_seconds: Option<i32>,
-    /// Retries after the first attempt, 0 to 50; null: the schedule's length.
-    max_retries: Option<i32>,
-    /// Headers sent besides ours; replaces all that were there.
-    headers: Option<BTreeMap<String, String>>,
-    /// Another signing secret, at once; one that overlaps with the old one: `rotate-secret`.
-    secret: Option<String>,
-    /// How requests are signed.
-    signature: Option<SignatureBody>,
-    /// Attempts begun in a second at most, over all dispatchers; null: any number.
-    #[schema(minimum = 1, maximum = 10_000)]
-    rate_limit_per_second: Option<i32>,
-    /// Attempts under way at once at most, over all dispatchers; null: any number.
-    #[schema(minimum = 1, maximum = 1_000)]
-    max_in_flight: Option<i32>,
-    /// Delays in seconds, or `"exponential"`; null: the default schedule.
-    #[schema(schema_with = super::view::schedule_schema, required = false)]
-    retry_schedule: Option<Value>,
-    /// Whether it receives anything.
-    enabled: Option<bool>,
-}
 
 /// What a body says: of each field nothing (`None`), or what it is to be. It may have faults, which are told together
 /// with those that show only beside the rest of the endpoint.

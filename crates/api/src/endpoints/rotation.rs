@@ -28,6 +28,7 @@ const DEFAULT_OVERLAP: Duration = Duration::from_hours(24);
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
 pub struct RotationBody {
     /// The new secret, made by us if it is not given; as for a new endpoint.
+    #[schema(max_length = 256)]
     secret: Option<String>,
     /// Seconds for which the old secret goes on signing.
     #[schema(minimum = 0, maximum = 604_800, default = 86_400)]

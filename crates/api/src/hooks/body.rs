@@ -28,10 +28,12 @@ pub struct HookBody {
     /// Whether it gets anything; default false.
     active: Option<bool>,
     /// `subject` (itself and everything below it), `subject:action` or `*`; default `["*"]`.
+    #[schema(min_items = 1, max_items = 100)]
     events: Option<Vec<String>>,
     /// A header sent besides ours: `Name: value`.
     header: Option<String>,
     /// 1 to 256 visible ASCII characters, which sign the body in `X-Signature`; made by us if it is not given.
+    #[schema(max_length = 256)]
     secret: Option<String>,
 }
 
@@ -44,10 +46,12 @@ pub struct HookPatchBody {
     /// Whether it gets anything.
     active: Option<bool>,
     /// `subject` (itself and everything below it), `subject:action` or `*`.
+    #[schema(min_items = 1, max_items = 100)]
     events: Option<Vec<String>>,
     /// A header sent besides ours: `Name: value`. It replaces all that were there; null removes them.
     header: Option<String>,
     /// Another secret, at once.
+    #[schema(max_length = 256)]
     secret: Option<String>,
 }
 
