@@ -7,8 +7,9 @@ use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use reprise_core::fair_share::{Caps, InFlight};
 use reprise_core::ids::{EndpointId, TenantId};
-use reprise_core::store::delivery_queue::{Claim, InFlight};
+use reprise_core::store::delivery_queue::Claim;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Limits;
@@ -139,9 +140,17 @@ impl Capacity {
         (in_flight, express_per_tenant(self.shared.limits.in_flight))
     }
 
-    /// The configured limits.
-    pub(crate) fn limits(&self) -> Limits {
-        self.shared.limits
+    /// What one endpoint and one tenant may have in flight.
+    pub(crate) fn caps(&self) -> Caps {
+        Caps {
+            per_endpoint: i32::from(self.shared.limits.per_endpoint),
+            per_tenant: i32::from(self.shared.limits.per_tenant),
+        }
+    }
+
+    /// Permits in all.
+    pub(crate) fn max_in_flight(&self) -> usize {
+        usize::from(self.shared.limits.in_flight)
     }
 
     /// Permits that are free now, for metrics.
@@ -219,7 +228,7 @@ impl Drop for Permit {
         drop(self.held.take());
         if let Some((shared, endpoint_id)) = self.limited.take() {
             shared.books().ended_at_limited.push(endpoint_id);
-            self.wakeup.wake();
+            self.wakeup.nudge();
         }
         self.wakeup.room_freed();
     }
@@ -249,11 +258,13 @@ impl Drop for Slot {
         };
         drop(books);
         // Only where a limit was reached may more be waiting that the last claim had to pass over.
+        if of_express >= express_per_tenant(limits.in_flight) {
+            self.shared.wakeup.hint_express();
+        }
         if at_endpoint >= i32::from(limits.per_endpoint)
             || at_tenant >= i32::from(limits.per_tenant)
-            || of_express >= express_per_tenant(limits.in_flight)
         {
-            self.shared.wakeup.wake();
+            self.shared.wakeup.nudge();
         }
         self.shared.wakeup.room_freed();
     }
@@ -306,6 +317,7 @@ mod tests {
             attempt_number: 1,
             payload_bytes,
             is_express: false,
+            replay_of: None,
             is_limited: false,
             lease_token: LeaseToken(EventId::new().as_uuid()),
         }

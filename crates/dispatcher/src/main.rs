@@ -15,6 +15,7 @@ mod in_flight;
 mod limited;
 mod logging;
 mod maintenance;
+mod messages;
 mod metrics;
 mod outage;
 mod outbound;

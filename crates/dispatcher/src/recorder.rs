@@ -123,7 +123,7 @@ impl Recorder {
         if !batch.unused.is_empty() {
             leases::give_back(&mut conn, &batch.unused).await?;
             batch.unused.clear();
-            self.wakeup.wake();
+            self.wakeup.hint_all();
         }
         Ok(())
     }
@@ -173,7 +173,7 @@ impl Recorder {
         }
         let is_due_at_once = |one: &FinishedAttempt| matches!(one.decision, Decision::Retry { after } if after.is_zero());
         if finished.iter().any(is_due_at_once) {
-            self.wakeup.wake();
+            self.wakeup.hint_returned();
         }
     }
 }

@@ -27,6 +27,8 @@ const PLANNING: &str = "SET plan_cache_mode = force_generic_plan;
     SET enable_seqscan = off;
     SET enable_hashjoin = off;
     SET enable_mergejoin = off;
+    SET enable_sort = off;
+    SET enable_incremental_sort = off;
     SET jit = off";
 
 /// Connects. With `sslmode=require` in the URL the connection is encrypted, and the server's certificate is verified

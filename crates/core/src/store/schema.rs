@@ -163,6 +163,7 @@ diesel::table! {
         leased_by -> Nullable<Uuid>,
         leased_at -> Nullable<Timestamptz>,
         limited -> Bool,
+        replay_of_delivery_id -> Nullable<Uuid>,
     }
 }
 
