@@ -12,7 +12,7 @@ use std::time::Duration;
 use reprise_core::ids::TenantId;
 use reprise_core::store::events::{self, NewEvent};
 use reprise_core::store::{Database, StoreError};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit, mpsc, oneshot};
 
 use crate::error::ApiError;
 use crate::subscriptions::SubscriptionCache;
@@ -22,6 +22,9 @@ pub use together::{StoredEvents, publish};
 /// Commits under way at once. With one, PostgreSQL has nothing to do while the disk writes; with more, commits get
 /// smaller and cost more each.
 const WRITERS: usize = 2;
+/// Events that are worth a commit of their own while another is under way. A commit costs PostgreSQL as much as some ten
+/// events do: fewer, and it spends its time on commits; more, and they wait for nothing.
+const ENOUGH: usize = 16;
 /// Events in one commit at most. More, and the first one waits for the last one's insert; fewer, and each costs more.
 const MAX_EVENTS: usize = 256;
 /// Payload bytes in one commit, at which no further event is taken.
@@ -49,8 +52,10 @@ impl Ingest {
     pub fn new(database: &Database, cache: &Arc<SubscriptionCache>) -> (Self, Vec<Writer>) {
         let (door, arrivals) = mpsc::channel(MAX_WAITING);
         let arrivals = Arc::new(Mutex::new(arrivals));
+        let turn = Arc::new(Semaphore::new(1));
         let writer = || Writer {
             arrivals: Arc::clone(&arrivals),
+            turn: Arc::clone(&turn),
             database: database.clone(),
             cache: Arc::clone(cache),
         };
@@ -92,6 +97,8 @@ impl Ingest {
 /// Stores what has gathered, one commit after the other.
 pub struct Writer {
     arrivals: Arc<Mutex<mpsc::Receiver<Waiting>>>,
+    /// Held while storing, by the one that need not wait for [`ENOUGH`].
+    turn: Arc<Semaphore>,
     database: Database,
     cache: Arc<SubscriptionCache>,
 }
@@ -101,24 +108,30 @@ impl Writer {
     ///
     /// Cancel safety: what was being stored is stored or not; its callers are told that the server stops.
     pub async fn run(self) {
-        while let Some(gathered) = self.gather().await {
+        while let Some((gathered, turn)) = self.gather().await {
             self.store(gathered).await;
+            drop(turn);
         }
     }
 
-    /// Waits for a request and takes all that wait besides. Those whose callers have gone are dropped.
-    async fn gather(&self) -> Option<Vec<Waiting>> {
+    /// Waits for a request, and then until no other commit is under way or enough have come, and takes all that wait. Those
+    /// whose callers have gone are dropped.
+    async fn gather(&self) -> Option<(Vec<Waiting>, Option<SemaphorePermit<'_>>)> {
         let mut arrivals = self.arrivals.lock().await;
-        let first = arrivals.recv().await?;
-        let mut payload_bytes = first.event.payload.len();
-        let mut gathered = vec![first];
+        let mut gathered = vec![arrivals.recv().await?];
+        let turn = tokio::select! {
+            biased;
+            turn = self.turn.acquire() => turn.ok(),
+            () = gather_enough(&mut arrivals, &mut gathered) => None,
+        };
+        let mut payload_bytes: usize = gathered.iter().map(|one| one.event.payload.len()).sum();
         while gathered.len() < MAX_EVENTS && payload_bytes < MAX_PAYLOAD_BYTES {
             let Ok(one) = arrivals.try_recv() else { break };
             payload_bytes += one.event.payload.len();
             gathered.push(one);
         }
         gathered.retain(|one| !one.answer.is_closed());
-        Some(gathered)
+        Some((gathered, turn))
     }
 
     /// Stores events in one commit. When the answer to the commit is lost, the same events are stored again: those that
@@ -178,6 +191,15 @@ impl Writer {
             created_at,
             delivery_counts: vec![count],
         })
+    }
+}
+
+/// Cancel safety: what has been gathered is kept.
+async fn gather_enough(arrivals: &mut mpsc::Receiver<Waiting>, gathered: &mut Vec<Waiting>) {
+    while gathered.len() < ENOUGH
+        && let Some(one) = arrivals.recv().await
+    {
+        gathered.push(one);
     }
 }
 

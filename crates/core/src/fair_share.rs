@@ -15,6 +15,8 @@ pub struct InFlight {
     pub by_endpoint: HashMap<EndpointId, i32>,
     /// By tenant; tenants with none are left out.
     pub by_tenant: HashMap<TenantId, i32>,
+    /// How many an endpoint may have beyond its cap, since it will have a place for each by the time that it is claimed.
+    pub ahead_by_endpoint: HashMap<EndpointId, i32>,
 }
 
 /// How many attempts may be in flight.
@@ -65,7 +67,8 @@ pub fn share_out(
             continue;
         };
         let mut busy = busy;
-        if at_endpoint < caps.per_endpoint {
+        let ahead = in_flight.ahead_by_endpoint.get(&candidates[place].1);
+        if at_endpoint < caps.per_endpoint + ahead.copied().unwrap_or(0) {
             shares[place] += 1;
             left -= 1;
             busy += 1;
@@ -123,9 +126,20 @@ mod tests {
         let in_flight = InFlight {
             by_endpoint: HashMap::from([(candidates[0].1, 5)]),
             by_tenant: HashMap::from([(candidates[0].0, 5)]),
+            ..InFlight::default()
         };
         assert_eq!(share(5, &candidates, &in_flight), [0, 5]);
         assert_eq!(share(7, &candidates, &in_flight), [1, 6]);
+    }
+
+    #[test]
+    fn whoever_is_fast_gets_more_than_its_cap() {
+        let candidates = candidates(&[1]);
+        let in_flight = InFlight {
+            ahead_by_endpoint: HashMap::from([(candidates[0].1, 3)]),
+            ..InFlight::default()
+        };
+        assert_eq!(share(20, &candidates, &in_flight), [CAPS.per_endpoint + 3]);
     }
 
     proptest! {

@@ -57,7 +57,15 @@ impl Sender {
     pub(crate) async fn run(self, job: Job) {
         let unused = give_back(&job.claim, Duration::ZERO);
         let Job { slot, permit, .. } = job;
-        let attempting = self.attempt(&job.claim, &job.target, job.content, job.claimed_at);
+        let attempting = async {
+            let left = BEGIN_WITHIN.saturating_sub(job.claimed_at.elapsed());
+            let Ok(_place) = tokio::time::timeout(left, slot.place()).await else {
+                debug!(delivery.id = %job.claim.delivery_id, "Had no place at its endpoint in time, giving it back");
+                return give_back(&job.claim, Duration::ZERO);
+            };
+            self.attempt(&job.claim, &job.target, job.content, job.claimed_at)
+                .await
+        };
         // Biased: an attempt that is over counts, even if it is given up in the same moment.
         let outcome = tokio::select! {
             biased;

@@ -231,6 +231,13 @@ impl Claimer {
     }
 
     async fn claim_ready(&mut self, room: Room) -> Result<Progress, StoreError> {
+        let hints = Hints {
+            ready: self.wakeup.take_ready_hint(),
+            returned: self.wakeup.take_return_hint(),
+        };
+        if !self.ready.is_worth_a_look(hints) {
+            return Ok(Progress::NothingLeft);
+        }
         if let Some(at) = self.claimed_at {
             self.pause(CLAIM_PAUSE.saturating_sub(at.elapsed())).await;
         }
@@ -239,10 +246,6 @@ impl Claimer {
         let mut conn = database.connection().await?;
         let at = Instant::now();
         self.claimed_at = Some(at);
-        let hints = Hints {
-            ready: self.wakeup.take_ready_hint(),
-            returned: self.wakeup.take_return_hint(),
-        };
         let request = ClaimRequest {
             dispatcher_id: self.dispatcher_id,
             max_rows: permits.count(),
@@ -251,7 +254,7 @@ impl Claimer {
             caps: self.capacity.caps(),
             in_flight: &self.capacity.in_flight(),
         };
-        let taken = self.ready.claim(&mut conn, hints, &request).await?;
+        let taken = self.ready.claim(&mut conn, &request).await?;
         let has_met_new = self.limited.meet(&taken.limited, at);
         if !taken.claims.is_empty() {
             let claims = taken.claims;

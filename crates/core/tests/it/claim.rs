@@ -86,6 +86,7 @@ async fn an_endpoint_gets_no_more_than_its_cap_less_what_is_in_flight() {
     let in_flight = InFlight {
         by_endpoint: HashMap::from([(endpoint, 6)]),
         by_tenant: HashMap::from([(account.tenant, 6)]),
+        ..InFlight::default()
     };
     let request = ClaimRequest {
         caps: Caps {
@@ -112,6 +113,7 @@ async fn an_endpoint_at_its_cap_is_passed_over() {
         let in_flight = InFlight {
             by_endpoint: HashMap::from([(endpoint, count)]),
             by_tenant: HashMap::from([(account.tenant, count)]),
+            ..InFlight::default()
         };
         let request = ClaimRequest {
             caps: Caps {
@@ -137,6 +139,7 @@ async fn a_tenant_gets_no_more_than_its_cap_less_what_is_in_flight() {
     let in_flight = InFlight {
         by_endpoint: HashMap::new(),
         by_tenant: HashMap::from([(busy.tenant, 6)]),
+        ..InFlight::default()
     };
     let request = ClaimRequest {
         caps: Caps {

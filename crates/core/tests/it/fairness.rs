@@ -79,6 +79,7 @@ async fn permits_that_come_free_one_by_one_go_to_whoever_has_least_in_flight() {
     let mut in_flight = InFlight {
         by_endpoint: HashMap::from([(slow_endpoint, 7)]),
         by_tenant: HashMap::from([(slow.tenant, 7)]),
+        ..InFlight::default()
     };
     let mut got = Vec::new();
     for _ in 0..8 {

@@ -47,6 +47,19 @@ impl ReadyEndpoints {
         self.walk.is_wanted()
     }
 
+    /// Takes hints, and tells whether there is anything to ask PostgreSQL for.
+    pub(super) fn is_worth_a_look(&mut self, hints: Hints) -> bool {
+        if hints.returned {
+            self.known.look_from_start();
+        }
+        if hints.ready {
+            self.known.wake_quiet();
+            self.walk.want();
+        }
+        let has_candidates = self.known.has_candidates();
+        has_candidates || self.walk.is_due(has_candidates, Instant::now())
+    }
+
     /// Walks on if it is time to, and claims.
     ///
     /// # Errors
@@ -55,17 +68,9 @@ impl ReadyEndpoints {
     pub(super) async fn claim(
         &mut self,
         conn: &mut AsyncPgConnection,
-        hints: Hints,
         request: &ClaimRequest<'_>,
     ) -> Result<Taken, StoreError> {
         let now = Instant::now();
-        if hints.returned {
-            self.known.look_from_start();
-        }
-        if hints.ready {
-            self.known.wake_quiet();
-            self.walk.want();
-        }
         let limited = if self.walk.is_due(self.known.has_candidates(), now) {
             self.go_on(conn, now).await?
         } else {
