@@ -17,6 +17,7 @@ mod faults;
 mod health;
 mod hooks;
 mod idempotency;
+mod ingest;
 mod instrumentation;
 mod logging;
 mod metrics;
@@ -37,11 +38,17 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use reprise_core::secret::SecretText;
 use reprise_core::settings::Problems;
 
 use crate::cli::{ApiKeyCommand, Cli, Command, TenantCommand, UserCommand};
 use crate::config::ServeConfig;
+
+/// Both programs make and drop many small things on many threads, which the C library's allocator is slow at: a sixth of the
+/// dispatcher's time when measured.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {

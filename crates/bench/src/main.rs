@@ -1,33 +1,59 @@
-//! Benchmarks, run by `make bench`. Each starts the real programs on a PostgreSQL of its own and prints a table.
+//! Benchmarks, run by `make bench`. Each starts the real programs on a durable PostgreSQL, and all print into one table.
 //!
 //! Nothing here fails because of a time: machines are shared and noisy. Every figure stands beside a bare one of the same
-//! run.
+//! run. What does fail is a delivery that was lost, or sent twice without a reason.
 
+mod clock;
+mod figures;
+mod http1;
 mod lists;
+mod load;
+mod machine;
+mod report;
+mod resources;
+mod scenarios;
+mod server;
+mod settings;
+mod sink;
+mod stage;
+mod stamp;
 
-use clap::{Parser, Subcommand};
+use std::fs;
 
-/// Benchmarks of Reprise.
-#[derive(Parser)]
-struct Cli {
-    #[command(subcommand)]
-    scenario: Scenario,
-}
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
 
-/// What is measured.
-#[derive(Subcommand)]
-enum Scenario {
-    /// Lists over a long history: every filter, the first page and a late one.
-    Lists {
-        /// Deliveries in the table.
-        #[arg(long, default_value_t = 10_000_000)]
-        rows: u32,
-    },
-}
+use crate::{machine::Machine, report::Row, settings::Settings};
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    match Cli::parse().scenario {
-        Scenario::Lists { rows } => lists::run(rows).await,
+async fn main() -> Result<()> {
+    let settings = Settings::parse();
+    let mut rows: Vec<Row> = Vec::new();
+    for scenario in settings.wanted() {
+        let name = scenario.name();
+        eprintln!("bench: {name}");
+        let measured = scenarios::run(scenario, &settings).await;
+        rows.extend(measured.with_context(|| format!("scenario {name}"))?);
     }
+    if !rows.is_empty() {
+        publish(&settings, &rows).await?;
+    }
+    let wrong: Vec<&str> = rows.iter().filter_map(Row::fault).collect();
+    ensure!(wrong.is_empty(), "lost or doubled deliveries in {wrong:?}");
+    Ok(())
+}
+
+/// Prints the table, and writes it where the settings say.
+#[expect(
+    clippy::print_stdout,
+    reason = "to print its figures is what a benchmark is for"
+)]
+async fn publish(settings: &Settings, rows: &[Row]) -> Result<()> {
+    let machine = Machine::look_at(&mut server::connect().await?).await?;
+    let table = report::markdown(&machine, rows);
+    println!("{table}");
+    if let Some(path) = &settings.output {
+        fs::write(path, &table).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
 }

@@ -12,6 +12,7 @@ pub mod display_name;
 pub mod endpoint;
 pub mod endpoint_url;
 pub mod event_type;
+pub mod fair_share;
 pub mod hook_events;
 pub mod ids;
 pub mod retry;

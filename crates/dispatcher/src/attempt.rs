@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::body::Bytes;
 use reprise_core::attempt::{Attempt, AttemptError, RecordedResponse};
 use reprise_core::attempt_outcome::{AttemptOutcome, FailureKind};
 use reprise_core::event_type::EventType;
@@ -11,17 +10,17 @@ use reprise_core::retry::{Jitter, RetryPolicy};
 use reprise_core::retry_after::parse_retry_after;
 use reprise_core::store::delivery_queue::Claim;
 use reprise_core::store::leases::{FinishedAttempt, UnusedLease};
-use reprise_core::store::messages::Message;
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
 use crate::in_flight::{Permit, Slot};
+use crate::messages::{Content, Message};
 use crate::metrics::Metrics;
 use crate::outbound::{Exchange, Failure, Outbound};
 use crate::recorder::{Ended, Outcome};
-use crate::request::{self, Content};
+use crate::request::{self, Envelope};
 use crate::targets::Target;
 
 /// How long after its claim an attempt may begin. What comes later (the process was frozen, or PostgreSQL slow) is
@@ -35,7 +34,7 @@ pub(crate) const UNSENDABLE_WAIT: Duration = Duration::from_mins(1);
 pub(crate) struct Job {
     pub(crate) claim: Claim,
     pub(crate) target: Arc<Target>,
-    pub(crate) message: Message,
+    pub(crate) content: Content,
     /// Before the claim was made.
     pub(crate) claimed_at: Instant,
     pub(crate) slot: Slot,
@@ -58,7 +57,15 @@ impl Sender {
     pub(crate) async fn run(self, job: Job) {
         let unused = give_back(&job.claim, Duration::ZERO);
         let Job { slot, permit, .. } = job;
-        let attempting = self.attempt(&job.claim, &job.target, job.message, job.claimed_at);
+        let attempting = async {
+            let left = BEGIN_WITHIN.saturating_sub(job.claimed_at.elapsed());
+            let Ok(_place) = tokio::time::timeout(left, slot.place()).await else {
+                debug!(delivery.id = %job.claim.delivery_id, "Had no place at its endpoint in time, giving it back");
+                return give_back(&job.claim, Duration::ZERO);
+            };
+            self.attempt(&job.claim, &job.target, job.content, job.claimed_at)
+                .await
+        };
         // Biased: an attempt that is over counts, even if it is given up in the same moment.
         let outcome = tokio::select! {
             biased;
@@ -80,7 +87,7 @@ impl Sender {
         &self,
         claim: &Claim,
         target: &Target,
-        message: Message,
+        content: Content,
         claimed_at: Instant,
     ) -> Outcome {
         if claimed_at.elapsed() > BEGIN_WITHIN {
@@ -88,17 +95,16 @@ impl Sender {
             return give_back(claim, Duration::ZERO);
         }
         let started_at = OffsetDateTime::now_utc();
-        let retry = policy(target, &message);
-        let Some(payload) = message.payload.map(Bytes::from) else {
-            return Outcome::Finished(Box::new(expired(claim, target, &retry, started_at)));
+        let Content::Message(message) = content else {
+            return Outcome::Finished(Box::new(expired(claim, target, started_at)));
         };
-        let content = Content {
+        let retry = policy(target, &message);
+        let envelope = Envelope {
             event_type: message.event_type.as_str(),
-            replay_of: message.replay_of,
-            payload: &payload,
+            payload: &message.payload,
             sent_at: started_at,
         };
-        let request = match request::build(claim, target, &content) {
+        let request = match request::build(claim, target, &envelope) {
             Ok(request) => request,
             Err(error) => {
                 error!(endpoint.id = %claim.endpoint_id, delivery.id = %claim.delivery_id, "A request can't be built, its delivery waits: {error:#}");
@@ -159,12 +165,7 @@ fn policy(target: &Target, message: &Message) -> RetryPolicy {
     }
 }
 
-fn expired(
-    claim: &Claim,
-    target: &Target,
-    retry: &RetryPolicy,
-    started_at: OffsetDateTime,
-) -> FinishedAttempt {
+fn expired(claim: &Claim, target: &Target, started_at: OffsetDateTime) -> FinishedAttempt {
     let sent = Sent {
         started_at,
         duration: Duration::ZERO,
@@ -174,7 +175,7 @@ fn expired(
             ..Exchange::default()
         },
     };
-    finish(claim, target, retry, sent)
+    finish(claim, target, &target.retry, sent)
 }
 
 fn finish(claim: &Claim, target: &Target, retry: &RetryPolicy, sent: Sent) -> FinishedAttempt {

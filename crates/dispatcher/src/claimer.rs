@@ -2,6 +2,8 @@
 //!
 //! One task. It claims again as long as there is something to claim and room for it, and waits for a hint otherwise.
 
+mod known;
+mod ready;
 mod walk;
 
 use std::sync::Arc;
@@ -11,7 +13,6 @@ use reprise_core::ids::DispatcherId;
 use reprise_core::store::delivery_queue::{
     self, Claim, ClaimRequest, ExpressLimits, LimitedRequest,
 };
-use reprise_core::store::messages::{self, Message};
 use reprise_core::store::{AsyncPgConnection, Database, StoreError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,23 +21,24 @@ use tracing::error;
 use crate::attempt::{self, Job, Sender};
 use crate::in_flight::{Capacity, Permits, Room};
 use crate::limited::Limited;
+use crate::messages::Messages;
 use crate::metrics::Metrics;
 use crate::outage::Watch;
 use crate::recorder::Ended;
 use crate::targets::Targets;
 use crate::wakeup::Wakeup;
-use walk::Progress;
+use ready::Hints;
 
-pub(crate) use walk::Walk;
+pub(crate) use ready::ReadyEndpoints;
 
 /// How long a lease lasts beyond the endpoint's timeout: [`attempt::BEGIN_WITHIN`], and the rest to record the result
 /// while PostgreSQL is busy. Longer, and what a killed dispatcher held waits longer where no peer notices its death;
 /// shorter, and a slow commit costs a second send.
 const LEASE_MARGIN: Duration = Duration::from_secs(15);
 
-/// Between claims that found nothing on a part of the walk. Longer, and a walk round many tenants takes long; shorter,
-/// and it costs PostgreSQL for nothing.
-const EMPTY_PAUSE: Duration = Duration::from_millis(5);
+/// Between claims at least. Longer, and places that are free wait for it; shorter, and each claim has but few of them to
+/// fill, which costs more for each.
+const CLAIM_PAUSE: Duration = Duration::from_millis(1);
 
 /// Endpoints with a limit that are claimed for at once at most. More, and one statement takes long and holds many locks.
 const MAX_LIMITED: usize = 64;
@@ -54,10 +56,31 @@ pub(crate) struct Claimer {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) watch: Watch,
     pub(crate) stop: CancellationToken,
-    pub(crate) walk: Walk,
+    pub(crate) ready: ReadyEndpoints,
     pub(crate) limited: Limited,
     /// Whether a single permit goes to the endpoints with a limit this time.
     pub(crate) is_turn_of_limited: bool,
+    /// When everything was looked at, whatever hints came.
+    pub(crate) looked_at: Option<Instant>,
+    /// When ready deliveries were claimed.
+    pub(crate) claimed_at: Option<Instant>,
+}
+
+/// Whether to claim again at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    MayBeMore,
+    NothingLeft,
+}
+
+impl Progress {
+    /// Of two claims: if either says that there may be more, there may be.
+    fn or(self, other: Self) -> Self {
+        match self {
+            Self::MayBeMore => self,
+            Self::NothingLeft => other,
+        }
+    }
 }
 
 /// Claims with their permits.
@@ -76,11 +99,11 @@ impl Claimer {
                 Ok(Progress::MayBeMore) => self.watch.worked(),
                 Ok(Progress::NothingLeft) => {
                     self.watch.worked();
-                    let next = self.limited.next_after(Instant::now());
-                    let at_most = next.unwrap_or(self.poll_interval);
-                    self.rest(at_most.min(self.poll_interval)).await;
+                    self.rest().await;
                 }
                 Err(error) => {
+                    // The hints that led to it were taken for nothing.
+                    self.wakeup.hint_all();
                     let wait = self.watch.failed(&error);
                     self.pause(wait).await;
                 }
@@ -88,8 +111,12 @@ impl Claimer {
         }
     }
 
-    /// Waits for a hint.
-    async fn rest(&self, at_most: Duration) {
+    /// Waits for a hint, or until it is time to look at something without one.
+    async fn rest(&self) {
+        let next_limited = self.limited.next_after(Instant::now());
+        let next_walk = self.ready.is_walking().then_some(walk::PAUSE);
+        let at_most = [next_limited, next_walk].into_iter().flatten();
+        let at_most = at_most.fold(self.poll_interval, Duration::min);
         tokio::select! {
             () = self.wakeup.wait(at_most) => {}
             () = self.stop.cancelled() => {}
@@ -102,6 +129,13 @@ impl Claimer {
     }
 
     async fn claim(&mut self) -> Result<Progress, StoreError> {
+        if self
+            .looked_at
+            .is_none_or(|at| at.elapsed() >= self.poll_interval)
+        {
+            self.looked_at = Some(Instant::now());
+            self.wakeup.hint_all();
+        }
         let express = self.claim_express().await?;
         let limited = self.claim_limited(self.capacity.room()).await?;
         let room = self.capacity.room();
@@ -163,7 +197,7 @@ impl Claimer {
 
     async fn claim_express(&mut self) -> Result<Progress, StoreError> {
         let permits = self.capacity.take_permits(self.capacity.room().express);
-        if permits.count() == 0 {
+        if permits.count() == 0 || !self.wakeup.take_express_hint() {
             return Ok(Progress::NothingLeft);
         }
         let database = self.database.clone();
@@ -186,6 +220,7 @@ impl Claimer {
         if taken.claims.is_empty() {
             return Ok(Progress::NothingLeft);
         }
+        self.wakeup.hint_express();
         let claimed = Claimed {
             claims: taken.claims,
             permits,
@@ -196,40 +231,44 @@ impl Claimer {
     }
 
     async fn claim_ready(&mut self, room: Room) -> Result<Progress, StoreError> {
+        let hints = Hints {
+            ready: self.wakeup.take_ready_hint(),
+            returned: self.wakeup.take_return_hint(),
+        };
+        if !self.ready.is_worth_a_look(hints) {
+            return Ok(Progress::NothingLeft);
+        }
+        if let Some(at) = self.claimed_at {
+            self.pause(CLAIM_PAUSE.saturating_sub(at.elapsed())).await;
+        }
         let permits = self.capacity.take_permits(room.ready);
-        let limits = self.capacity.limits();
         let database = self.database.clone();
         let mut conn = database.connection().await?;
         let at = Instant::now();
+        self.claimed_at = Some(at);
         let request = ClaimRequest {
             dispatcher_id: self.dispatcher_id,
             max_rows: permits.count(),
             max_payload_bytes: room.payload_bytes,
             lease_margin: LEASE_MARGIN,
-            max_per_endpoint: i32::from(limits.per_endpoint),
-            max_per_tenant: i32::from(limits.per_tenant),
+            caps: self.capacity.caps(),
             in_flight: &self.capacity.in_flight(),
-            position: &self.walk.position,
         };
-        let claimed = delivery_queue::claim_ready(&mut conn, &request).await?;
-        let has_met_new = self.limited.meet(&claimed.limited, at);
-        let progress = self.walk.advance(claimed.next, claimed.claims.len());
-        if !claimed.claims.is_empty() {
-            let claims = claimed.claims;
+        let taken = self.ready.claim(&mut conn, &request).await?;
+        let has_met_new = self.limited.meet(&taken.limited, at);
+        if !taken.claims.is_empty() {
+            let claims = taken.claims;
             let claimed = Claimed {
                 claims,
                 permits,
                 at,
             };
             self.start(&mut conn, claimed).await?;
-        } else if progress == Progress::MayBeMore {
-            // Ready rows that can't be taken now must not make it spin.
-            self.pause(EMPTY_PAUSE).await;
         }
         Ok(if has_met_new {
             Progress::MayBeMore
         } else {
-            progress
+            taken.progress
         })
     }
 
@@ -253,8 +292,9 @@ impl Claimer {
             }
         };
         let mut unsendable = Vec::new();
-        for (claim, message) in claims.into_iter().zip(messages) {
-            let (Some(message), Some(target)) = (message, self.targets.get(&claim)) else {
+        for claim in claims {
+            let (Some(content), Some(target)) = (messages.of(&claim), self.targets.get(&claim))
+            else {
                 unsendable.push(claim);
                 continue;
             };
@@ -268,7 +308,7 @@ impl Claimer {
             let job = Job {
                 claim,
                 target,
-                message,
+                content,
                 claimed_at: at,
                 slot,
                 permit,
@@ -298,41 +338,13 @@ impl Claimer {
         }
     }
 
-    /// The messages of the claims, in their order, and their targets into the cache.
+    /// The messages of the claims, and their targets into the cache.
     async fn load(
         &mut self,
         conn: &mut AsyncPgConnection,
         claims: &[Claim],
-    ) -> Result<Vec<Option<Message>>, StoreError> {
+    ) -> Result<Messages, StoreError> {
         self.targets.refresh(conn, claims).await?;
-        let loaded = messages::load_messages(conn, claims).await;
-        match loaded {
-            Ok(mut messages) => Ok(claims
-                .iter()
-                .map(|claim| messages.remove(&claim.delivery_id))
-                .collect()),
-            Err(StoreError::Corrupt(_)) => load_one_by_one(conn, claims).await,
-            Err(error) => Err(error),
-        }
+        Messages::load(conn, claims).await
     }
-}
-
-/// So that one delivery that can't be read costs only itself.
-async fn load_one_by_one(
-    conn: &mut AsyncPgConnection,
-    claims: &[Claim],
-) -> Result<Vec<Option<Message>>, StoreError> {
-    let mut messages = Vec::with_capacity(claims.len());
-    for claim in claims {
-        let loaded = messages::load_messages(conn, std::slice::from_ref(claim)).await;
-        messages.push(match loaded {
-            Ok(mut loaded) => loaded.remove(&claim.delivery_id),
-            Err(StoreError::Corrupt(what)) => {
-                error!(delivery.id = %claim.delivery_id, "A delivery can't be read, it waits: {what}");
-                None
-            }
-            Err(error) => return Err(error),
-        });
-    }
-    Ok(messages)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use reprise_core::ids::DispatcherId;
 use reprise_core::secret::SecretText;
-use reprise_core::store::notifications::{self, EXPRESS, READY};
+use reprise_core::store::notifications::{self, EXPRESS, Notification, READY};
 use reprise_core::store::{Database, StoreError, dispatchers, leases};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::admin::{Admin, Listener};
 use crate::attempt::Sender;
-use crate::claimer::{Claimer, Walk};
+use crate::claimer::{Claimer, ReadyEndpoints};
 use crate::config::Config;
 use crate::heartbeat::{Heartbeat, Streak};
 use crate::in_flight::Capacity;
@@ -195,10 +195,12 @@ impl Dispatcher {
             poll_interval: config.poll_interval,
             limited: Limited::new(config.poll_interval),
             is_turn_of_limited: false,
+            looked_at: None,
+            claimed_at: None,
             metrics: Arc::clone(&shared.metrics),
             watch: shared.outages.watch("claiming"),
             stop: self.stages.claiming.stop.clone(),
-            walk: Walk::at_random(),
+            ready: ReadyEndpoints::new(),
         }
     }
 
@@ -277,9 +279,12 @@ async fn leave(id: DispatcherId, database: &Database) -> Result<(), StoreError> 
 
 /// Wakes the claimer when somebody says that something is ready.
 async fn listen(database_url: SecretText, wakeup: Arc<Wakeup>, stop: CancellationToken) {
-    let listening = notifications::listen(database_url.expose(), &[READY, EXPRESS], |_| {
-        wakeup.wake();
-    });
+    let hear = |heard| match heard {
+        Notification::Heard { channel, .. } if channel == READY => wakeup.hint_ready(),
+        Notification::Heard { channel, .. } if channel == EXPRESS => wakeup.hint_express(),
+        Notification::Heard { .. } | Notification::Connected => wakeup.hint_all(),
+    };
+    let listening = notifications::listen(database_url.expose(), &[READY, EXPRESS], hear);
     tokio::select! {
         () = listening => {}
         () = stop.cancelled() => {}

@@ -107,7 +107,7 @@ impl Heartbeat {
                     "Freed {freed} leases of dispatchers that have fallen silent"
                 );
                 self.metrics.leases_of_silent.add(freed);
-                self.wakeup.wake();
+                self.wakeup.hint_all();
             }
         }
         Ok(())

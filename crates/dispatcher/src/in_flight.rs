@@ -1,16 +1,24 @@
 //! What is in flight: permits over all, and slots by endpoint and tenant with the bytes of their payloads.
 //!
 //! Both are given back by `Drop`, so that a task that panics gives them back too.
+//!
+//! A fast endpoint has more claimed than it may have in flight: what waits here for a place there is sent without waiting
+//! for a claim. See [`pace`].
+
+mod pace;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
+use reprise_core::fair_share::{Caps, InFlight};
 use reprise_core::ids::{EndpointId, TenantId};
-use reprise_core::store::delivery_queue::{Claim, InFlight};
+use reprise_core::store::delivery_queue::Claim;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::pace::Pace;
 use crate::config::Limits;
 use crate::wakeup::Wakeup;
 
@@ -34,12 +42,54 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Books {
-    in_flight: InFlight,
+    endpoints: HashMap<EndpointId, AtEndpoint>,
+    by_tenant: HashMap<TenantId, i32>,
     /// Of what is in flight, express deliveries by tenant.
     express_by_tenant: HashMap<TenantId, i32>,
     payload_bytes: i64,
     /// Endpoints with a limit at which attempts have been recorded since the claimer looked.
     ended_at_limited: Vec<EndpointId>,
+}
+
+/// What is claimed for one endpoint. It is forgotten when that is nothing.
+#[derive(Debug)]
+struct AtEndpoint {
+    claimed: i32,
+    /// As many as it may have in flight. Express deliveries go without.
+    places: Arc<Semaphore>,
+    pace: Pace,
+    /// Whether it had as much as it may have when something was claimed for it last, so that more may be waiting.
+    is_full: bool,
+}
+
+impl AtEndpoint {
+    fn new(limits: Limits, now: Instant) -> Self {
+        Self {
+            claimed: 0,
+            places: Arc::new(Semaphore::new(usize::from(limits.per_endpoint))),
+            pace: Pace::new(now),
+            is_full: false,
+        }
+    }
+
+    /// How many may be claimed beyond what may be in flight: at most twice that.
+    fn ahead(&self, limits: Limits, now: Instant) -> i32 {
+        self.pace.ahead(now, 2 * i32::from(limits.per_endpoint))
+    }
+
+    fn claim_one(&mut self, limits: Limits, now: Instant) {
+        self.claimed += 1;
+        self.is_full = self.claimed >= i32::from(limits.per_endpoint) + self.ahead(limits, now);
+    }
+
+    /// Whether it is time to claim for it again: all that may be in flight is, and half of what may wait is gone.
+    fn end_one(&mut self, limits: Limits, now: Instant) -> bool {
+        self.pace.count(now);
+        self.claimed -= 1;
+        let wait_at_most = self.ahead(limits, now) / 2;
+        let is_low = self.claimed <= (i32::from(limits.per_endpoint) + wait_at_most - 1).max(0);
+        is_low && std::mem::replace(&mut self.is_full, false)
+    }
 }
 
 /// What may be claimed now.
@@ -91,32 +141,36 @@ impl Capacity {
 
     /// Enters a claim into the books.
     pub(crate) fn take_slot(&self, claim: &Claim) -> Slot {
-        let slot = Slot {
+        let limits = self.shared.limits;
+        let now = Instant::now();
+        let mut books = self.shared.books();
+        let at_endpoint = books
+            .endpoints
+            .entry(claim.endpoint_id)
+            .or_insert_with(|| AtEndpoint::new(limits, now));
+        at_endpoint.claim_one(limits, now);
+        let places = Arc::clone(&at_endpoint.places);
+        *books.by_tenant.entry(claim.tenant_id).or_default() += 1;
+        books.payload_bytes += i64::from(claim.payload_bytes);
+        if claim.is_express {
+            *books.express_by_tenant.entry(claim.tenant_id).or_default() += 1;
+        }
+        drop(books);
+        Slot {
             shared: Arc::clone(&self.shared),
             endpoint_id: claim.endpoint_id,
             tenant_id: claim.tenant_id,
             payload_bytes: i64::from(claim.payload_bytes),
             is_express: claim.is_express,
-        };
-        let mut books = self.shared.books();
-        *books
-            .in_flight
-            .by_endpoint
-            .entry(slot.endpoint_id)
-            .or_default() += 1;
-        *books.in_flight.by_tenant.entry(slot.tenant_id).or_default() += 1;
-        books.payload_bytes += slot.payload_bytes;
-        if slot.is_express {
-            *books.express_by_tenant.entry(slot.tenant_id).or_default() += 1;
+            places,
         }
-        slot
     }
 
     /// How many more deliveries to this endpoint may be in flight here.
     pub(crate) fn room_at(&self, tenant_id: TenantId, endpoint_id: EndpointId) -> i32 {
         let books = self.shared.books();
-        let at_endpoint = books.in_flight.by_endpoint.get(&endpoint_id).copied();
-        let at_tenant = books.in_flight.by_tenant.get(&tenant_id).copied();
+        let at_endpoint = books.endpoints.get(&endpoint_id).map(|one| one.claimed);
+        let at_tenant = books.by_tenant.get(&tenant_id).copied();
         let limits = self.shared.limits;
         let endpoint_room = i32::from(limits.per_endpoint) - at_endpoint.unwrap_or(0);
         let tenant_room = i32::from(limits.per_tenant) - at_tenant.unwrap_or(0);
@@ -130,7 +184,20 @@ impl Capacity {
 
     /// What is in flight now, for the claim.
     pub(crate) fn in_flight(&self) -> InFlight {
-        self.shared.books().in_flight.clone()
+        let (limits, now) = (self.shared.limits, Instant::now());
+        let books = self.shared.books();
+        let endpoints = books.endpoints.iter();
+        InFlight {
+            by_endpoint: endpoints
+                .clone()
+                .map(|(id, one)| (*id, one.claimed))
+                .collect(),
+            by_tenant: books.by_tenant.clone(),
+            ahead_by_endpoint: endpoints
+                .map(|(id, one)| (*id, one.ahead(limits, now)))
+                .filter(|(_, ahead)| *ahead > 0)
+                .collect(),
+        }
     }
 
     /// Express deliveries in flight now, by tenant, and how many one tenant may have.
@@ -139,9 +206,17 @@ impl Capacity {
         (in_flight, express_per_tenant(self.shared.limits.in_flight))
     }
 
-    /// The configured limits.
-    pub(crate) fn limits(&self) -> Limits {
-        self.shared.limits
+    /// What one endpoint and one tenant may have in flight.
+    pub(crate) fn caps(&self) -> Caps {
+        Caps {
+            per_endpoint: i32::from(self.shared.limits.per_endpoint),
+            per_tenant: i32::from(self.shared.limits.per_tenant),
+        }
+    }
+
+    /// Permits in all.
+    pub(crate) fn max_in_flight(&self) -> usize {
+        usize::from(self.shared.limits.in_flight)
     }
 
     /// Permits that are free now, for metrics.
@@ -219,7 +294,7 @@ impl Drop for Permit {
         drop(self.held.take());
         if let Some((shared, endpoint_id)) = self.limited.take() {
             shared.books().ended_at_limited.push(endpoint_id);
-            self.wakeup.wake();
+            self.wakeup.nudge();
         }
         self.wakeup.room_freed();
     }
@@ -233,14 +308,43 @@ pub(crate) struct Slot {
     tenant_id: TenantId,
     payload_bytes: i64,
     is_express: bool,
+    places: Arc<Semaphore>,
+}
+
+/// A place at an endpoint: the right to have one more in flight there.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _held: Option<OwnedSemaphorePermit>,
+}
+
+impl Slot {
+    /// Waits for a place at the endpoint; what is express needs none.
+    ///
+    /// Cancel safety: dropping the future gives up the turn.
+    pub(crate) async fn place(&self) -> Place {
+        let held = if self.is_express {
+            None
+        } else {
+            // The semaphore is never closed.
+            Arc::clone(&self.places).acquire_owned().await.ok()
+        };
+        Place { _held: held }
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         let limits = self.shared.limits;
+        let now = Instant::now();
         let mut books = self.shared.books();
-        let at_endpoint = take_one(&mut books.in_flight.by_endpoint, self.endpoint_id);
-        let at_tenant = take_one(&mut books.in_flight.by_tenant, self.tenant_id);
+        let mut may_claim = false;
+        if let Entry::Occupied(mut at_endpoint) = books.endpoints.entry(self.endpoint_id) {
+            may_claim = at_endpoint.get_mut().end_one(limits, now);
+            if at_endpoint.get().claimed == 0 {
+                at_endpoint.remove();
+            }
+        }
+        may_claim |= take_one(&mut books.by_tenant, self.tenant_id) >= i32::from(limits.per_tenant);
         books.payload_bytes -= self.payload_bytes;
         let of_express = if self.is_express {
             take_one(&mut books.express_by_tenant, self.tenant_id)
@@ -249,11 +353,11 @@ impl Drop for Slot {
         };
         drop(books);
         // Only where a limit was reached may more be waiting that the last claim had to pass over.
-        if at_endpoint >= i32::from(limits.per_endpoint)
-            || at_tenant >= i32::from(limits.per_tenant)
-            || of_express >= express_per_tenant(limits.in_flight)
-        {
-            self.shared.wakeup.wake();
+        if of_express >= express_per_tenant(limits.in_flight) {
+            self.shared.wakeup.hint_express();
+        }
+        if may_claim {
+            self.shared.wakeup.nudge();
         }
         self.shared.wakeup.room_freed();
     }
@@ -306,6 +410,7 @@ mod tests {
             attempt_number: 1,
             payload_bytes,
             is_express: false,
+            replay_of: None,
             is_limited: false,
             lease_token: LeaseToken(EventId::new().as_uuid()),
         }

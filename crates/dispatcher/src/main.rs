@@ -15,6 +15,7 @@ mod in_flight;
 mod limited;
 mod logging;
 mod maintenance;
+mod messages;
 mod metrics;
 mod outage;
 mod outbound;
@@ -30,9 +31,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use mimalloc::MiMalloc;
 
 use crate::config::{Arguments, Config};
 use crate::dispatcher::Dispatcher;
+
+/// Both programs make and drop many small things on many threads, which the C library's allocator is slow at: a sixth of the
+/// dispatcher's time when measured.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     match run() {

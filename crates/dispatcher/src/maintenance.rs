@@ -57,7 +57,7 @@ impl Maintenance {
     async fn settle(&self, conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
         while !self.stop.is_cancelled() {
             match settling::settle_one(conn).await? {
-                Settled::Moved(_) => self.wakeup.wake(),
+                Settled::Moved(_) => self.wakeup.hint_returned(),
                 Settled::Nothing => return Ok(()),
             }
         }

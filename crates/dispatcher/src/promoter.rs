@@ -72,7 +72,7 @@ impl Promoter {
                 self.metrics.lost.add(lost);
             }
             if due + lost > 0 {
-                self.wakeup.wake();
+                self.wakeup.hint_returned();
             }
             is_done = due + lost == 0;
         }

@@ -1,7 +1,6 @@
 //! The recorder: writes what came of attempts, many in one transaction, and gives their permits back.
 //!
-//! While one batch is being written the next gathers in the channel, so batches are as large as PostgreSQL is slow and
-//! no result waits for others. A result is held until it is written, through any outage: it is never sent again
+//! While one batch is being written the next gathers in the channel, so batches are as large as PostgreSQL is slow. A result is held until it is written, through any outage: it is never sent again
 //! because of one.
 
 use std::sync::Arc;
@@ -23,6 +22,11 @@ use crate::wakeup::Wakeup;
 /// Results in one transaction at most. More, and one commit keeps many permits; fewer, and commits cost more than what
 /// is in them: measured 24 µs a delivery at 200.
 const MAX_BATCH: usize = 200;
+/// Results that are worth a transaction at once; fewer wait [`GATHER_FOR`] for more. A transaction costs PostgreSQL as much
+/// as some ten results do.
+const ENOUGH: usize = 64;
+/// How long a result waits for others, unless somebody waits for it. Longer would only hold permits.
+const GATHER_FOR: Duration = Duration::from_millis(2);
 /// After so many failures of a whole batch its results are written one by one: it may be one of them that fails.
 const WHOLE_TRIES: u32 = 3;
 
@@ -40,6 +44,16 @@ pub(crate) enum Outcome {
 pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
     pub(crate) permit: Option<Permit>,
+}
+
+impl Ended {
+    /// Whether somebody waits for it.
+    fn is_awaited(&self) -> bool {
+        match &self.outcome {
+            Outcome::Finished(finished) => finished.is_express,
+            Outcome::Unused(_) => false,
+        }
+    }
 }
 
 /// The one task that ends leases.
@@ -65,7 +79,7 @@ impl Recorder {
     /// Writes until nobody can send any more and everything is written.
     pub(crate) async fn run(mut self) {
         let mut gathered = Vec::with_capacity(MAX_BATCH);
-        while self.ended.recv_many(&mut gathered, MAX_BATCH).await > 0 {
+        while self.gather(&mut gathered).await {
             let mut batch = Batch::default();
             let mut permits = Vec::with_capacity(gathered.len());
             for one in gathered.drain(..) {
@@ -79,6 +93,27 @@ impl Recorder {
             self.write_until_done(batch).await;
             drop(permits);
         }
+    }
+
+    /// Gathers results, for a little while if they are few; false when there are no more.
+    async fn gather(&mut self, gathered: &mut Vec<Ended>) -> bool {
+        if self.ended.recv_many(gathered, MAX_BATCH).await == 0 {
+            return false;
+        }
+        let gathering = async {
+            while gathered.len() < ENOUGH && !gathered.iter().any(Ended::is_awaited) {
+                if self
+                    .ended
+                    .recv_many(gathered, MAX_BATCH - gathered.len())
+                    .await
+                    == 0
+                {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(GATHER_FOR, gathering).await;
+        true
     }
 
     async fn write_until_done(&mut self, mut batch: Batch) {
@@ -123,7 +158,7 @@ impl Recorder {
         if !batch.unused.is_empty() {
             leases::give_back(&mut conn, &batch.unused).await?;
             batch.unused.clear();
-            self.wakeup.wake();
+            self.wakeup.hint_all();
         }
         Ok(())
     }
@@ -173,7 +208,7 @@ impl Recorder {
         }
         let is_due_at_once = |one: &FinishedAttempt| matches!(one.decision, Decision::Retry { after } if after.is_zero());
         if finished.iter().any(is_due_at_once) {
-            self.wakeup.wake();
+            self.wakeup.hint_returned();
         }
     }
 }

@@ -5,7 +5,6 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{HeaderMap, Method, Request};
-use reprise_core::ids::DeliveryId;
 use reprise_core::signing::{SignedMessage, sign};
 use reprise_core::store::delivery_queue::Claim;
 use time::OffsetDateTime;
@@ -24,9 +23,8 @@ const WEBHOOK_REPLAY_OF: HeaderName = HeaderName::from_static("webhook-replay-of
 
 /// What a request says besides its target's settings.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Content<'a> {
+pub(crate) struct Envelope<'a> {
     pub(crate) event_type: &'a str,
-    pub(crate) replay_of: Option<DeliveryId>,
     pub(crate) payload: &'a Bytes,
     /// When it is sent, by the wall clock: receivers compare it with theirs.
     pub(crate) sent_at: OffsetDateTime,
@@ -40,22 +38,22 @@ pub(crate) struct Content<'a> {
 pub(crate) fn build(
     claim: &Claim,
     target: &Target,
-    content: &Content<'_>,
+    envelope: &Envelope<'_>,
 ) -> Result<Request<Full<Bytes>>> {
-    let mut request = Request::new(Full::new(content.payload.clone()));
+    let mut request = Request::new(Full::new(envelope.payload.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target.url.clone();
-    *request.headers_mut() = headers(claim, target, content)?;
+    *request.headers_mut() = headers(claim, target, envelope)?;
     Ok(request)
 }
 
-fn headers(claim: &Claim, target: &Target, content: &Content<'_>) -> Result<HeaderMap> {
+fn headers(claim: &Claim, target: &Target, envelope: &Envelope<'_>) -> Result<HeaderMap> {
     let id = claim.event_id.to_string();
-    let timestamp = content.sent_at.unix_timestamp();
+    let timestamp = envelope.sent_at.unix_timestamp();
     let message = SignedMessage {
         id: &id,
         timestamp,
-        body: content.payload,
+        body: envelope.payload,
     };
     let signature = sign(&target.signature, &target.live_secrets(), &message).context("signing")?;
 
@@ -70,8 +68,8 @@ fn headers(claim: &Claim, target: &Target, content: &Content<'_>) -> Result<Head
     headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(timestamp));
     headers.insert(WEBHOOK_DELIVERY_ID, text(&claim.delivery_id.to_string())?);
     headers.insert(WEBHOOK_ATTEMPT, HeaderValue::from(claim.attempt_number));
-    headers.insert(WEBHOOK_EVENT_TYPE, text(content.event_type)?);
-    if let Some(replayed) = content.replay_of {
+    headers.insert(WEBHOOK_EVENT_TYPE, text(envelope.event_type)?);
+    if let Some(replayed) = claim.replay_of {
         headers.insert(WEBHOOK_REPLAY_OF, text(&replayed.to_string())?);
     }
     let signature_name = HeaderName::from_bytes(signature.name.as_bytes())?;

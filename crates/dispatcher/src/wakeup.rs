@@ -1,28 +1,73 @@
-//! Waking the claimer: a hint that something may be claimable now. Without hints it looks at the poll interval.
+//! Waking the claimer: hints that something may be claimable now. Without hints it looks at the poll interval.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// What the claimer waits for. Any number of hints while it works are one when it waits.
+/// What the claimer waits for. Any number of hints while it works are one when it looks.
 #[derive(Debug, Default)]
 pub(crate) struct Wakeup {
-    hint: Notify,
+    bell: Notify,
+    /// Something may have become ready.
+    is_ready_hinted: AtomicBool,
+    /// Something may have become ready that was made long ago.
+    is_return_hinted: AtomicBool,
+    /// Something may have become ready that somebody waits for.
+    is_express_hinted: AtomicBool,
     wants_room: AtomicBool,
 }
 
 impl Wakeup {
-    /// Something may be claimable.
-    pub(crate) fn wake(&self) {
-        self.hint.notify_one();
+    /// Deliveries may have become ready.
+    pub(crate) fn hint_ready(&self) {
+        self.is_ready_hinted.store(true, Ordering::SeqCst);
+        self.bell.notify_one();
+    }
+
+    /// Deliveries may have become ready again: retries, or what was given back.
+    pub(crate) fn hint_returned(&self) {
+        self.is_return_hinted.store(true, Ordering::SeqCst);
+        self.hint_ready();
+    }
+
+    /// Deliveries may have become ready that somebody waits for.
+    pub(crate) fn hint_express(&self) {
+        self.is_express_hinted.store(true, Ordering::SeqCst);
+        self.bell.notify_one();
+    }
+
+    /// Anything may have become ready.
+    pub(crate) fn hint_all(&self) {
+        self.is_express_hinted.store(true, Ordering::SeqCst);
+        self.hint_returned();
+    }
+
+    /// What is known to be ready may be claimable now.
+    pub(crate) fn nudge(&self) {
+        self.bell.notify_one();
+    }
+
+    /// Whether deliveries may have become ready since this was asked last.
+    pub(crate) fn take_ready_hint(&self) -> bool {
+        self.is_ready_hinted.swap(false, Ordering::SeqCst)
+    }
+
+    /// The same for those that were made long ago.
+    pub(crate) fn take_return_hint(&self) -> bool {
+        self.is_return_hinted.swap(false, Ordering::SeqCst)
+    }
+
+    /// The same for those that somebody waits for.
+    pub(crate) fn take_express_hint(&self) -> bool {
+        self.is_express_hinted.swap(false, Ordering::SeqCst)
     }
 
     /// A permit or bytes were given back. Only a claimer that waits for that is woken: else every recorded batch would
     /// cost a claim that finds nothing.
     pub(crate) fn room_freed(&self) {
         if self.wants_room.swap(false, Ordering::SeqCst) {
-            self.wake();
+            self.nudge();
         }
     }
 
@@ -37,10 +82,15 @@ impl Wakeup {
         self.wants_room.store(false, Ordering::SeqCst);
     }
 
-    /// Waits for a hint, `at_most` so long.
+    /// Waits for the next hint, `at_most` so long; then it is as if all hints had come.
     ///
     /// Cancel safety: a hint that has come and was not waited for is kept.
     pub(crate) async fn wait(&self, at_most: Duration) {
-        let _ = tokio::time::timeout(at_most, self.hint.notified()).await;
+        if tokio::time::timeout(at_most, self.bell.notified())
+            .await
+            .is_err()
+        {
+            self.hint_all();
+        }
     }
 }

@@ -50,7 +50,7 @@ impl TestDatabase {
     ///
     /// When PostgreSQL refuses the connection.
     pub async fn connect(&self) -> AsyncPgConnection {
-        AsyncPgConnection::establish(&self.url)
+        reprise_core::store::connect(&self.url)
             .await
             .unwrap_or_else(|error| panic!("connecting to test database {}: {error}", self.name))
     }

@@ -5,6 +5,7 @@
 //! script says, and looks at what arrived. Everything cleans up after itself when dropped, also
 //! while a test panics.
 
+pub mod claims;
 pub mod cluster;
 pub mod database;
 pub mod fixture;

@@ -146,6 +146,12 @@ impl Process {
             })
     }
 
+    /// Its process id; `None` once its end has been seen, for then the number may be another's.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(pid) = self.pid() {
             kill_process(pid, signal)
@@ -153,9 +159,8 @@ impl Process {
         }
     }
 
-    /// Its number; `None` once its end has been seen, for then the number may be another's.
     fn pid(&self) -> Option<Pid> {
-        let pid = i32::try_from(self.child.id()?).ok()?;
+        let pid = i32::try_from(self.id()?).ok()?;
         Pid::from_raw(pid)
     }
 }

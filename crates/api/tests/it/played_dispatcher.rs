@@ -5,13 +5,15 @@ use std::time::Duration;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use reprise_core::attempt::{Attempt, AttemptError, RecordedResponse};
 use reprise_core::attempt_outcome::{AttemptOutcome, FailureKind};
+use reprise_core::fair_share::{Caps, InFlight};
 use reprise_core::ids::DispatcherId;
 use reprise_core::retry::{Jitter, RetryPolicy, RetrySchedule};
 use reprise_core::store::delivery_queue::{
-    Claim, ClaimPosition, ClaimRequest, ExpressLimits, InFlight, claim_express, claim_ready,
+    Claim, ClaimRequest, ExpressLimits, WalkPosition, claim_express,
 };
 use reprise_core::store::leases::{FinishedAttempt, finish};
 use reprise_core::store::settling::{Settled, settle_one};
+use reprise_testkit::claims::claim_fairly;
 use reprise_testkit::polling::poll_until;
 use time::OffsetDateTime;
 
@@ -88,14 +90,14 @@ impl PlayedDispatcher {
             max_rows,
             max_payload_bytes: i64::MAX,
             lease_margin: LEASE_MARGIN,
-            max_per_endpoint: max_rows,
-            max_per_tenant: max_rows,
+            caps: Caps {
+                per_endpoint: max_rows,
+                per_tenant: max_rows,
+            },
             in_flight: &InFlight::default(),
-            position: &ClaimPosition::default(),
         };
-        claim_ready(&mut self.conn, &request)
+        claim_fairly(&mut self.conn, &request, &WalkPosition::default())
             .await
-            .expect("a claim works")
             .claims
     }
 

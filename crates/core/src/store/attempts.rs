@@ -1,12 +1,13 @@
 //! Attempts: recording and reading them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use diesel::prelude::{Queryable, Selectable};
-use diesel::sql_types::{self, Array, Binary, Bool, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{self, Array, Binary, Bool, Integer, Nullable, Text, Timestamptz};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use serde_json::Value;
+use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -23,9 +24,9 @@ struct AttemptRow {
     number: i32,
     started_at: OffsetDateTime,
     duration_ms: Option<i32>,
-    request_headers: Option<Value>,
+    request_headers: Option<String>,
     response_status: Option<i32>,
-    response_headers: Option<Value>,
+    response_headers: Option<String>,
     response_body: Option<Vec<u8>>,
     response_body_truncated: bool,
     error_kind: Option<String>,
@@ -33,21 +34,25 @@ struct AttemptRow {
     remote_ip: Option<String>,
 }
 
-fn write_headers(headers: &[(String, String)]) -> Value {
-    headers
-        .iter()
-        .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
-        .collect()
+/// Headers as a JSON object, in their order.
+struct Headers<'a>(&'a [(String, String)]);
+
+impl Serialize for Headers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
 }
 
-fn read_headers(headers: Option<Value>) -> Result<Vec<(String, String)>, StoreError> {
-    let Some(Value::Object(headers)) = headers else {
+fn write_headers(headers: &[(String, String)]) -> String {
+    serde_json::to_string(&Headers(headers)).expect("texts can be written as JSON")
+}
+
+fn read_headers(headers: Option<&str>) -> Result<Vec<(String, String)>, StoreError> {
+    let Some(headers) = headers else {
         return Ok(Vec::new());
     };
-    headers
-        .into_iter()
-        .map(|(name, value)| Ok((name, stored("header", serde_json::from_value(value))?)))
-        .collect()
+    let by_name: BTreeMap<String, String> = stored("headers", serde_json::from_str(headers))?;
+    Ok(by_name.into_iter().collect())
 }
 
 /// Records attempts that have ended; the caller's transaction changes their deliveries too.
@@ -88,7 +93,7 @@ pub(super) async fn insert(
                 .duration
                 .map(|duration| saturate(duration.as_millis()))
         }))
-        .bind::<Array<Jsonb>, _>(column(ended, |attempt| {
+        .bind::<Array<Text>, _>(column(ended, |attempt| {
             write_headers(&attempt.request_headers)
         }))
         .bind::<Array<Nullable<Integer>>, _>(column(ended, |attempt| {
@@ -97,7 +102,7 @@ pub(super) async fn insert(
                 .as_ref()
                 .map(|response| i32::from(response.status))
         }))
-        .bind::<Array<Nullable<Jsonb>>, _>(column(ended, |attempt| {
+        .bind::<Array<Nullable<Text>>, _>(column(ended, |attempt| {
             attempt
                 .response
                 .as_ref()
@@ -139,7 +144,7 @@ fn read_row(row: AttemptRow) -> Result<Attempt, StoreError> {
         None => None,
         Some(status) => Some(RecordedResponse {
             status: stored("HTTP status", u16::try_from(status))?,
-            headers: read_headers(row.response_headers)?,
+            headers: read_headers(row.response_headers.as_deref())?,
             body: row.response_body.unwrap_or_default(),
             body_truncated: row.response_body_truncated,
         }),
@@ -154,7 +159,7 @@ fn read_row(row: AttemptRow) -> Result<Attempt, StoreError> {
                 stored("duration", u64::try_from(milliseconds)).map(Duration::from_millis)
             })
             .transpose()?,
-        request_headers: read_headers(row.request_headers)?,
+        request_headers: read_headers(row.request_headers.as_deref())?,
         response,
         error: row
             .error_kind

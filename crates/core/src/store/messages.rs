@@ -1,8 +1,8 @@
 //! What is to be sent for claims.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use diesel::sql_types::{self, Array, Binary, Nullable, Text};
+use diesel::sql_types::{self, Array, Binary, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
@@ -10,32 +10,31 @@ use super::delivery_queue::Claim;
 use super::statement::{Bind, statement};
 use super::{StoreError, stored};
 use crate::event_type::EventType;
-use crate::ids::DeliveryId;
+use crate::ids::EventId;
 
-/// What is to be sent for a claim.
+/// What is to be sent of an event.
 #[derive(Clone, Debug)]
 pub struct Message {
     /// The event's type.
     pub event_type: EventType,
-    /// The delivery that this one replays.
-    pub replay_of: Option<DeliveryId>,
-    /// The payload, or `None` once retention has removed it.
-    pub payload: Option<Vec<u8>>,
+    /// JSON, byte for byte as it was published.
+    pub payload: Vec<u8>,
 }
 
 #[derive(diesel::QueryableByName)]
 struct MessageRow {
     #[diesel(sql_type = sql_types::Uuid)]
-    delivery_id: Uuid,
+    event_id: Uuid,
     #[diesel(sql_type = Text)]
     event_type: String,
-    #[diesel(sql_type = Nullable<sql_types::Uuid>)]
-    replay_of_delivery_id: Option<Uuid>,
-    #[diesel(sql_type = Nullable<Binary>)]
-    payload: Option<Vec<u8>>,
+    #[diesel(sql_type = Binary)]
+    payload: Vec<u8>,
 }
 
-/// Reads what is to be sent for claims, by delivery. A delivery whose row is gone is left out.
+/// Reads what is to be sent for claims, by event: once, however many endpoints get it. Left out are the events that
+/// retention has removed.
+///
+/// Index: the primary key of events.
 ///
 /// # Errors
 ///
@@ -43,36 +42,27 @@ struct MessageRow {
 pub async fn load_messages(
     conn: &mut AsyncPgConnection,
     claims: &[Claim],
-) -> Result<HashMap<DeliveryId, Message>, StoreError> {
+) -> Result<HashMap<EventId, Message>, StoreError> {
+    let events: BTreeSet<_> = claims
+        .iter()
+        .map(|claim| (claim.tenant_id, claim.event_id))
+        .collect();
+    let (tenants, ids): (Vec<Uuid>, Vec<Uuid>) = events
+        .into_iter()
+        .map(|(tenant_id, id)| (tenant_id.as_uuid(), id.as_uuid()))
+        .unzip();
     let rows: Vec<MessageRow> = statement(include_str!("sql/load_messages.sql"))
-        .bind::<Array<sql_types::Uuid>, _>(
-            claims
-                .iter()
-                .map(|claim| claim.tenant_id.as_uuid())
-                .collect::<Vec<_>>(),
-        )
-        .bind::<Array<sql_types::Uuid>, _>(
-            claims
-                .iter()
-                .map(|claim| claim.delivery_id.as_uuid())
-                .collect::<Vec<_>>(),
-        )
-        .bind::<Array<sql_types::Uuid>, _>(
-            claims
-                .iter()
-                .map(|claim| claim.event_id.as_uuid())
-                .collect::<Vec<_>>(),
-        )
+        .bind::<Array<sql_types::Uuid>, _>(tenants)
+        .bind::<Array<sql_types::Uuid>, _>(ids)
         .load(conn)
         .await?;
     rows.into_iter()
         .map(|row| {
             let message = Message {
                 event_type: stored("event type", EventType::parse(&row.event_type))?,
-                replay_of: row.replay_of_delivery_id.map(DeliveryId::from_uuid),
                 payload: row.payload,
             };
-            Ok((DeliveryId::from_uuid(row.delivery_id), message))
+            Ok((EventId::from_uuid(row.event_id), message))
         })
         .collect()
 }

@@ -114,6 +114,7 @@ diesel::table! {
         error_message -> Nullable<Text>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        unsuccessful_status -> Nullable<Text>,
     }
 }
 
@@ -125,9 +126,9 @@ diesel::table! {
         number -> Integer,
         started_at -> Timestamptz,
         duration_ms -> Nullable<Integer>,
-        request_headers -> Nullable<Jsonb>,
+        request_headers -> Nullable<Text>,
         response_status -> Nullable<Integer>,
-        response_headers -> Nullable<Jsonb>,
+        response_headers -> Nullable<Text>,
         response_body -> Nullable<Binary>,
         response_body_truncated -> Bool,
         error_kind -> Nullable<Text>,
@@ -162,6 +163,7 @@ diesel::table! {
         leased_by -> Nullable<Uuid>,
         leased_at -> Nullable<Timestamptz>,
         limited -> Bool,
+        replay_of_delivery_id -> Nullable<Uuid>,
     }
 }
 

@@ -4,12 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use diesel_async::SimpleAsyncConnection;
 use reprise_core::endpoint::EndpointStatus;
+use reprise_core::fair_share::{Caps, InFlight};
 use reprise_core::ids::DispatcherId;
 use reprise_core::store::delivery_queue::{
-    self, ClaimPosition, ClaimRequest, InFlight, MAX_ENDPOINT_HOPS, MAX_TENANT_HOPS,
+    self, ClaimRequest, MAX_ENDPOINT_HOPS, MAX_TENANT_HOPS, WalkPosition,
 };
 use reprise_core::store::replays::{self, Urgency};
-use reprise_core::store::{deliveries, leases, messages};
+use reprise_core::store::{leases, messages};
+use reprise_testkit::claims::claim_fairly;
 use tokio::task::JoinSet;
 
 use crate::attempts::delivered;
@@ -28,17 +30,15 @@ async fn four_that_claim_at_once_get_every_delivery_once() {
         let mut conn = world.connect().await;
         claimers.spawn(async move {
             let mut got = Vec::new();
-            let (in_flight, mut position) = (InFlight::default(), ClaimPosition::default());
+            let (in_flight, mut position) = (InFlight::default(), WalkPosition::default());
             let dispatcher = DispatcherId::new();
             // One that finds everything locked by the others comes back for what they leave.
             for _ in 0..100 {
                 let request = ClaimRequest {
                     max_rows: 17,
-                    ..request(dispatcher, &in_flight, &position)
+                    ..request(dispatcher, &in_flight)
                 };
-                let claim = delivery_queue::claim_ready(&mut conn, &request)
-                    .await
-                    .expect("claimed");
+                let claim = claim_fairly(&mut conn, &request, &position).await;
                 assert!(claim.claims.len() <= 17);
                 got.extend(claim.claims);
                 position = claim.next;
@@ -86,16 +86,16 @@ async fn an_endpoint_gets_no_more_than_its_cap_less_what_is_in_flight() {
     let in_flight = InFlight {
         by_endpoint: HashMap::from([(endpoint, 6)]),
         by_tenant: HashMap::from([(account.tenant, 6)]),
+        ..InFlight::default()
     };
-    let position = ClaimPosition::default();
     let request = ClaimRequest {
-        max_per_endpoint: 8,
-        ..request(world.dispatcher, &in_flight, &position)
+        caps: Caps {
+            per_endpoint: 8,
+            per_tenant: 1_000,
+        },
+        ..request(world.dispatcher, &in_flight)
     };
-    let claims = delivery_queue::claim_ready(&mut world.conn, &request)
-        .await
-        .expect("claimed")
-        .claims;
+    let claims = world.claim_as(&request).await;
     let of = |id| {
         claims
             .iter()
@@ -113,16 +113,16 @@ async fn an_endpoint_at_its_cap_is_passed_over() {
         let in_flight = InFlight {
             by_endpoint: HashMap::from([(endpoint, count)]),
             by_tenant: HashMap::from([(account.tenant, count)]),
+            ..InFlight::default()
         };
-        let position = ClaimPosition::default();
         let request = ClaimRequest {
-            max_per_endpoint: 8,
-            ..request(world.dispatcher, &in_flight, &position)
+            caps: Caps {
+                per_endpoint: 8,
+                per_tenant: 1_000,
+            },
+            ..request(world.dispatcher, &in_flight)
         };
-        let claim = delivery_queue::claim_ready(&mut world.conn, &request)
-            .await
-            .expect("claimed");
-        assert!(claim.claims.is_empty());
+        assert!(world.claim_as(&request).await.is_empty());
     }
 }
 
@@ -139,16 +139,16 @@ async fn a_tenant_gets_no_more_than_its_cap_less_what_is_in_flight() {
     let in_flight = InFlight {
         by_endpoint: HashMap::new(),
         by_tenant: HashMap::from([(busy.tenant, 6)]),
+        ..InFlight::default()
     };
-    let position = ClaimPosition::default();
     let request = ClaimRequest {
-        max_per_tenant: 10,
-        ..request(world.dispatcher, &in_flight, &position)
+        caps: Caps {
+            per_endpoint: 1_000,
+            per_tenant: 10,
+        },
+        ..request(world.dispatcher, &in_flight)
     };
-    let claims = delivery_queue::claim_ready(&mut world.conn, &request)
-        .await
-        .expect("claimed")
-        .claims;
+    let claims = world.claim_as(&request).await;
     let of = |id| claims.iter().filter(|claim| claim.tenant_id == id).count();
     assert_eq!((of(busy.tenant), of(idle.tenant)), (4, 10));
 }
@@ -166,17 +166,15 @@ async fn walking_on_visits_every_endpoint_of_a_tenant_with_more_than_one_claim_v
         world.enqueue(account, endpoint, 5).await;
     }
     let mut seen = HashSet::new();
-    let mut position = ClaimPosition::default();
+    let mut position = WalkPosition::default();
     let in_flight = InFlight::default();
     let mut claims = 0;
     loop {
         let request = ClaimRequest {
             max_rows: MAX_ENDPOINT_HOPS,
-            ..request(world.dispatcher, &in_flight, &position)
+            ..request(world.dispatcher, &in_flight)
         };
-        let claim = delivery_queue::claim_ready(&mut world.conn, &request)
-            .await
-            .expect("claimed");
+        let claim = claim_fairly(&mut world.conn, &request, &position).await;
         claims += 1;
         seen.extend(claim.claims.iter().map(|claim| claim.endpoint_id));
         position = claim.next;
@@ -198,17 +196,15 @@ async fn walking_on_visits_every_tenant_when_there_are_more_than_one_claim_visit
         let endpoint = world.endpoint(account).await;
         world.enqueue(account, endpoint, 3).await;
     }
-    let mut position = ClaimPosition::default();
+    let mut position = WalkPosition::default();
     let in_flight = InFlight::default();
     let mut seen = HashSet::new();
     for is_last in [false, true] {
         let request = ClaimRequest {
             max_rows: MAX_TENANT_HOPS,
-            ..request(world.dispatcher, &in_flight, &position)
+            ..request(world.dispatcher, &in_flight)
         };
-        let claim = delivery_queue::claim_ready(&mut world.conn, &request)
-            .await
-            .expect("claimed");
+        let claim = claim_fairly(&mut world.conn, &request, &position).await;
         seen.extend(claim.claims.iter().map(|claim| claim.tenant_id));
         position = claim.next;
         assert_eq!(position.is_start(), is_last);
@@ -235,15 +231,12 @@ async fn payload_bytes_bound_a_claim_up_to_the_row_that_goes_past_them() {
 }
 
 async fn claimed_within(world: &mut World, max_payload_bytes: i64) -> usize {
-    let (in_flight, position) = (InFlight::default(), ClaimPosition::default());
+    let nothing = InFlight::default();
     let request = ClaimRequest {
         max_payload_bytes,
-        ..request(world.dispatcher, &in_flight, &position)
+        ..request(world.dispatcher, &nothing)
     };
-    let claim = delivery_queue::claim_ready(&mut world.conn, &request)
-        .await
-        .expect("claimed");
-    claim.claims.len()
+    world.claim_as(&request).await.len()
 }
 
 #[tokio::test]
@@ -394,38 +387,28 @@ async fn messages_come_with_their_payloads_and_with_what_they_replay() {
     let messages = messages::load_messages(&mut world.conn, &[first.clone(), second.clone()])
         .await
         .expect("read");
-    assert_eq!(messages.len(), 2);
-    for (claim, replay_of) in [(&first, None), (&second, Some(first.delivery_id))] {
-        let message = &messages[&claim.delivery_id];
-        assert_eq!(message.event_type, published.event_type);
-        assert_eq!(
-            message.payload.as_deref(),
-            Some(published.payload.as_slice())
-        );
-        assert_eq!(message.replay_of, replay_of);
-    }
+    assert_eq!(messages.len(), 1, "both bring the same event");
+    let message = &messages[&published.id];
+    assert_eq!(message.event_type, published.event_type);
+    assert_eq!(message.payload, published.payload);
+    assert_eq!(first.replay_of, None);
+    assert_eq!(second.replay_of, Some(first.delivery_id));
 }
 
 #[tokio::test]
-async fn a_payload_that_retention_removed_is_none_and_a_delivery_that_is_gone_is_left_out() {
+async fn a_payload_that_retention_removed_is_left_out() {
     let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
     world.enqueue(account, endpoint, 2).await;
     let claims = world.claim(2).await;
+    let gone = claims[0].event_id;
     world
-        .sql(&format!(
-            "DELETE FROM events WHERE id = '{}'; DELETE FROM deliveries WHERE id = '{}'",
-            claims[0].event_id, claims[1].delivery_id
-        ))
+        .sql(&format!("DELETE FROM events WHERE id = '{gone}'"))
         .await;
     let messages = messages::load_messages(&mut world.conn, &claims)
         .await
         .expect("read");
-    assert_eq!(messages.len(), 1);
-    assert_eq!(messages[&claims[0].delivery_id].payload, None);
-    let gone = deliveries::find(&mut world.conn, account.tenant, claims[1].delivery_id)
-        .await
-        .expect("read");
-    assert!(gone.is_none());
+    let kept: Vec<_> = messages.keys().collect();
+    assert_eq!(kept, [&claims[1].event_id]);
 }
 
 #[tokio::test]

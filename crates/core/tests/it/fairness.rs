@@ -2,9 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use reprise_core::store::delivery_queue::{
-    self, Claim, ClaimPosition, ClaimRequest, ExpressLimits, InFlight,
-};
+use reprise_core::fair_share::{Caps, InFlight};
+use reprise_core::store::delivery_queue::{Claim, ClaimRequest, ExpressLimits};
 
 use crate::world::{World, begin, commit, request, settings};
 
@@ -80,19 +79,19 @@ async fn permits_that_come_free_one_by_one_go_to_whoever_has_least_in_flight() {
     let mut in_flight = InFlight {
         by_endpoint: HashMap::from([(slow_endpoint, 7)]),
         by_tenant: HashMap::from([(slow.tenant, 7)]),
+        ..InFlight::default()
     };
-    let position = ClaimPosition::default();
     let mut got = Vec::new();
     for _ in 0..8 {
         let request = ClaimRequest {
             max_rows: 1,
-            max_per_endpoint: 8,
-            ..request(world.dispatcher, &in_flight, &position)
+            caps: Caps {
+                per_endpoint: 8,
+                per_tenant: 1_000,
+            },
+            ..request(world.dispatcher, &in_flight)
         };
-        let claims = delivery_queue::claim_ready(&mut world.conn, &request)
-            .await
-            .expect("claimed")
-            .claims;
+        let claims = world.claim_as(&request).await;
         assert_eq!(claims.len(), 1);
         count_in(&mut in_flight, &claims);
         got.push(claims[0].endpoint_id);

@@ -243,7 +243,7 @@ async fn a_replay_outlives_its_original() {
     let messages = messages::load_messages(&mut world.conn, &[claim])
         .await
         .expect("read");
-    assert_eq!(messages[&replay.id].payload, None);
+    assert!(messages.is_empty());
 }
 
 #[tokio::test]

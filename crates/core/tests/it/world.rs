@@ -14,6 +14,7 @@ use reprise_core::delivery::Delivery;
 use reprise_core::endpoint::{Endpoint, EndpointLimits, EndpointSettings, EndpointStatus};
 use reprise_core::endpoint_url::EndpointUrl;
 use reprise_core::event_type::{EventPattern, EventType};
+use reprise_core::fair_share::{Caps, InFlight};
 use reprise_core::ids::{
     AttemptId, DeliveryId, DispatcherId, EndpointId, EventId, TenantId, UserId,
 };
@@ -21,12 +22,11 @@ use reprise_core::retry::{RetryDelays, RetryPolicy, RetrySchedule};
 use reprise_core::scope::Scopes;
 use reprise_core::sealing::{KeyRing, SecretKey};
 use reprise_core::signing::{SignatureScheme, SigningSecret, SigningSecrets};
-use reprise_core::store::delivery_queue::{
-    self, Claim, ClaimPosition, ClaimRequest, ExpressLimits, InFlight,
-};
+use reprise_core::store::delivery_queue::{self, Claim, ClaimRequest, ExpressLimits, WalkPosition};
 use reprise_core::store::endpoints::{self, Changed, EndpointChange, NewEndpoint};
 use reprise_core::store::events::{self, NewEvent, Published};
 use reprise_core::store::{deliveries, subscriptions, tenants, users};
+use reprise_testkit::claims::claim_fairly;
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::fixture::SECRET_KEY;
 
@@ -102,20 +102,17 @@ pub(crate) fn event(payload: &[u8]) -> NewEvent {
 }
 
 /// A generous claim: whoever wants it narrower changes the field.
-pub(crate) fn request<'a>(
-    dispatcher_id: DispatcherId,
-    in_flight: &'a InFlight,
-    position: &'a ClaimPosition,
-) -> ClaimRequest<'a> {
+pub(crate) fn request(dispatcher_id: DispatcherId, in_flight: &InFlight) -> ClaimRequest<'_> {
     ClaimRequest {
         dispatcher_id,
         max_rows: 1_000,
         max_payload_bytes: i64::MAX,
         lease_margin: MARGIN,
-        max_per_endpoint: 1_000,
-        max_per_tenant: 1_000,
+        caps: Caps {
+            per_endpoint: 1_000,
+            per_tenant: 1_000,
+        },
         in_flight,
-        position,
     }
 }
 
@@ -277,14 +274,18 @@ impl World {
 
     /// Claims from the beginning, with nothing in flight.
     pub(crate) async fn claim(&mut self, max_rows: i32) -> Vec<Claim> {
-        let (in_flight, position) = (InFlight::default(), ClaimPosition::default());
+        let nothing = InFlight::default();
         let request = ClaimRequest {
             max_rows,
-            ..request(self.dispatcher, &in_flight, &position)
+            ..request(self.dispatcher, &nothing)
         };
-        delivery_queue::claim_ready(&mut self.conn, &request)
+        self.claim_as(&request).await
+    }
+
+    /// Claims from the beginning, as a request says.
+    pub(crate) async fn claim_as(&mut self, request: &ClaimRequest<'_>) -> Vec<Claim> {
+        claim_fairly(&mut self.conn, request, &WalkPosition::default())
             .await
-            .expect("claimed")
             .claims
     }
 

@@ -4,9 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reprise_core::delivery::{Delivery, DeliveryStatus};
+use reprise_core::fair_share::{Caps, InFlight};
 use reprise_core::ids::DispatcherId;
-use reprise_core::store::delivery_queue::{self, ClaimPosition, ClaimRequest, InFlight};
+use reprise_core::store::delivery_queue::{ClaimRequest, WalkPosition};
 use reprise_core::store::dispatchers;
+use reprise_testkit::claims::claim_fairly;
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::fixture::Dispatcher;
 use reprise_testkit::polling::poll_until;
@@ -74,13 +76,15 @@ async fn kill_between_claim_and_send_is_found_by_a_peer_through_the_missing_hear
         max_rows: 10,
         max_payload_bytes: 1_000,
         lease_margin: Duration::from_secs(15),
-        max_per_endpoint: 10,
-        max_per_tenant: 10,
+        caps: Caps {
+            per_endpoint: 10,
+            per_tenant: 10,
+        },
         in_flight: &InFlight::default(),
-        position: &ClaimPosition::default(),
     };
-    let claimed = delivery_queue::claim_ready(&mut *world.conn().await, &request).await;
-    assert_eq!(claimed.expect("claimed").claims.len(), 1);
+    let position = WalkPosition::default();
+    let claimed = claim_fairly(&mut *world.conn().await, &request, &position).await;
+    assert_eq!(claimed.claims.len(), 1);
     let delivering = world.delivery(endpoint).await;
     assert_eq!(delivering.status, DeliveryStatus::Delivering);
 

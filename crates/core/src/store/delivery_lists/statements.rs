@@ -11,24 +11,40 @@ pub(super) struct ByIndex {
     pub(super) filtered: &'static str,
 }
 
-/// The statements that read by the index which a condition belongs to. What passes the filters comes back with
-/// `is_match`; the last row that may be read comes back in any case, so that the next page can begin there.
+/// The statements that read by one index. What passes the filters comes back with `is_match`; the last row that may be
+/// read comes back in any case, so that the next page can begin there.
 ///
-/// Ids are bounded from above only where rows are read: of a range between two parameters the planner believes that it
-/// holds next to nothing, and sorts all of an endpoint's rows instead of reading them in order.
+/// The rows are read in the order of all the index's columns, between bounds on all of them: no other index has that order,
+/// and sorting is out of the question, so that the planner has one way to go however small the table was when it planned.
 ///
 /// - `$1` tenant, `$2` below this id, `$3` from this id on
 /// - `$4` endpoint, `$5` stored status, `$6` type, `$7` group, `$8` HTTP status, `$9` replayed delivery, `$10` made from,
 ///   `$11` made until, `$12` whether leased, `$13` event: each null where it does not filter
 /// - `$14` rows at most: one more than the page may hold
 macro_rules! read_by {
-    ($index_condition:literal) => {
+    ($column:literal = $value:literal $(, $condition:literal)?) => {
+        read_from!(
+            concat!(
+                "SELECT * FROM deliveries
+                 WHERE (tenant_id, ", $column, ", id) < ($1, ", $value, ", $2)
+                   AND (tenant_id, ", $column, ") >= ($1, ", $value, ") AND id < $2", $(" AND ", $condition,)?
+                " ORDER BY tenant_id DESC, ", $column, " DESC, id DESC"
+            ),
+            "",
+            concat!("tenant_id DESC, ", $column, " DESC, id DESC")
+        )
+    };
+}
+
+/// As [`read_by`], from a source and what follows on its limit, in an order.
+macro_rules! read_from {
+    ($source:expr, $end:expr, $order:expr) => {
         ByIndex {
-            plain: read_by!($index_condition, max_page_rows!()),
-            filtered: read_by!($index_condition, max_scanned_rows!()),
+            plain: read_from!($source, $end, $order, max_page_rows!()),
+            filtered: read_from!($source, $end, $order, max_scanned_rows!()),
         }
     };
-    ($index_condition:literal, $rows:expr) => {
+    ($source:expr, $end:expr, $order:expr, $rows:expr) => {
         concat!(
             "SELECT scanned.*, leased.is_leased, scanned.passes AND leased.is_wanted AS is_match
              FROM (
@@ -46,13 +62,14 @@ macro_rules! read_by {
                         AND ($13::uuid IS NULL OR event_id = $13)
                         AND id >= $3 AS passes
                  FROM (
-                     SELECT indexed.*, row_number() OVER (ORDER BY indexed.id DESC) AS position
-                     FROM (
-                         SELECT * FROM deliveries
-                         WHERE tenant_id = $1 AND id < $2 AND ",
-            $index_condition,
-            " ORDER BY id DESC LIMIT ",
+                     SELECT indexed.*, row_number() OVER (ORDER BY ",
+            $order,
+            ") AS position
+                     FROM (",
+            $source,
+            " LIMIT ",
             $rows,
+            $end,
             "        ) indexed
                  ) found
              ) scanned
@@ -71,17 +88,36 @@ macro_rules! read_by {
 }
 
 /// By the primary key.
-pub(super) const BY_ID: ByIndex = read_by!("true");
+pub(super) const BY_ID: ByIndex = read_from!(
+    "SELECT * FROM deliveries WHERE tenant_id = $1 AND id < $2 ORDER BY tenant_id DESC, id DESC",
+    "",
+    "tenant_id DESC, id DESC"
+);
 /// By `deliveries_event_idx`.
-pub(super) const BY_EVENT: ByIndex = read_by!("event_id = $13 AND id >= $3");
+pub(super) const BY_EVENT: ByIndex = read_by!("event_id" = "$13", "id >= $3");
 /// By `deliveries_endpoint_idx`.
-pub(super) const BY_ENDPOINT: ByIndex = read_by!("endpoint_id = $4");
+pub(super) const BY_ENDPOINT: ByIndex = read_by!("endpoint_id" = "$4");
 /// By `deliveries_type_idx`.
-pub(super) const BY_TYPE: ByIndex = read_by!("event_type = $6");
-/// By `deliveries_undelivered_idx`.
-pub(super) const BY_STATUS: ByIndex = read_by!("status = $5 AND status <> 'delivered'");
+pub(super) const BY_TYPE: ByIndex = read_by!("event_type" = "$6");
+/// By `deliveries_unsuccessful_idx`.
+pub(super) const BY_UNSUCCESSFUL_STATUS: ByIndex = read_by!(
+    "unsuccessful_status" = "$5",
+    "unsuccessful_status IS NOT NULL"
+);
 /// By `deliveries_replays_idx`, which finds all replays of the same first delivery.
 pub(super) const BY_REPLAY: ByIndex = read_by!(
-    "replay_of_delivery_id IS NOT NULL
-     AND first_delivery_id = (SELECT first_delivery_id FROM deliveries WHERE tenant_id = $1 AND id = $9)"
+    "first_delivery_id" =
+        "(SELECT first_delivery_id FROM deliveries WHERE tenant_id = $1 AND id = $9)",
+    "replay_of_delivery_id IS NOT NULL"
+);
+/// By the primary key of the queue, which holds all that is unfinished.
+pub(super) const BY_QUEUE: ByIndex = read_from!(
+    "SELECT unfinished.*
+     FROM (
+         SELECT delivery_id FROM delivery_queue
+         WHERE tenant_id = $1 AND delivery_id < $2
+         ORDER BY delivery_id DESC",
+    ") waiting
+     JOIN deliveries unfinished ON unfinished.tenant_id = $1 AND unfinished.id = waiting.delivery_id",
+    "id DESC"
 );

@@ -22,7 +22,9 @@ endpoint AS MATERIALIZED (
            least(wanted.room, coalesce(endpoints.max_in_flight - leased.leased_count, wanted.room)) AS room
     FROM unnest($1::uuid[], $2::uuid[], $3::int4[]) AS wanted (tenant_id, endpoint_id, room)
     CROSS JOIN clock
-    JOIN endpoints ON endpoints.tenant_id = wanted.tenant_id AND endpoints.id = wanted.endpoint_id
+    CROSS JOIN LATERAL (
+        SELECT * FROM endpoints WHERE tenant_id = wanted.tenant_id AND id = wanted.endpoint_id LIMIT 1
+    ) endpoints
     JOIN endpoint_limits limits
         ON limits.tenant_id = wanted.tenant_id AND limits.endpoint_id = wanted.endpoint_id
     CROSS JOIN LATERAL (
@@ -51,8 +53,9 @@ due AS MATERIALIZED (
             SELECT q.delivery_id, q.payload_bytes, q.express
             FROM delivery_queue q
             WHERE q.due_at IS NULL AND q.express
-              AND q.tenant_id = allowed.tenant_id AND q.endpoint_id = allowed.endpoint_id
-            ORDER BY q.delivery_id
+              AND (q.tenant_id, q.endpoint_id) >= (allowed.tenant_id, allowed.endpoint_id)
+              AND (q.tenant_id, q.endpoint_id) <= (allowed.tenant_id, allowed.endpoint_id)
+            ORDER BY q.tenant_id, q.endpoint_id, q.delivery_id
             LIMIT allowed.allowed_rows
             FOR UPDATE SKIP LOCKED
         ) express
@@ -61,7 +64,8 @@ due AS MATERIALIZED (
             SELECT q.delivery_id, q.payload_bytes, q.express
             FROM delivery_queue q
             WHERE q.due_at IS NULL AND NOT q.express
-              AND q.tenant_id = allowed.tenant_id AND q.endpoint_id = allowed.endpoint_id
+              AND (q.tenant_id, q.endpoint_id) >= (allowed.tenant_id, allowed.endpoint_id)
+              AND (q.tenant_id, q.endpoint_id) <= (allowed.tenant_id, allowed.endpoint_id)
             ORDER BY q.tenant_id, q.endpoint_id, q.delivery_id
             LIMIT allowed.allowed_rows
             FOR UPDATE SKIP LOCKED
@@ -86,7 +90,8 @@ claimed AS (
     WHERE q.tenant_id = ranked.tenant_id AND q.delivery_id = ranked.delivery_id
       AND ranked.rank <= $4 AND ranked.bytes_before < $5
     RETURNING q.tenant_id, q.delivery_id, q.endpoint_id, ranked.endpoint_version, ranked.timeout_seconds, q.event_id,
-              q.attempt_id, q.attempt_number, q.payload_bytes, q.express, q.limited, q.lease_token
+              q.attempt_id, q.attempt_number, q.payload_bytes, q.replay_of_delivery_id, q.express, q.limited,
+              q.lease_token
 ),
 taken AS (
     SELECT allowed.*, count(claimed.delivery_id) AS taken_rows,
@@ -108,10 +113,10 @@ SELECT taken.tenant_id, taken.endpoint_id,
        taken.taken_rows < taken.allowed_rows AS has_room_left,
        greatest(0, ceil(extract(epoch FROM taken.next_slot_at - clock.at) * 1000))::int8 AS wait_ms,
        NULL::uuid AS delivery_id, NULL::int8 AS endpoint_version, NULL::int4 AS timeout_seconds, NULL::uuid AS event_id,
-       NULL::uuid AS attempt_id, NULL::int4 AS attempt_number, NULL::int4 AS payload_bytes, NULL::bool AS express,
-       NULL::bool AS limited, NULL::uuid AS lease_token
+       NULL::uuid AS attempt_id, NULL::int4 AS attempt_number, NULL::int4 AS payload_bytes,
+       NULL::uuid AS replay_of_delivery_id, NULL::bool AS express, NULL::bool AS limited, NULL::uuid AS lease_token
 FROM taken, clock
 UNION ALL
 SELECT tenant_id, endpoint_id, false, NULL, delivery_id, endpoint_version, timeout_seconds, event_id, attempt_id,
-       attempt_number, payload_bytes, express, limited, lease_token
+       attempt_number, payload_bytes, replay_of_delivery_id, express, limited, lease_token
 FROM claimed

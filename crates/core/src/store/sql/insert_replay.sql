@@ -4,8 +4,8 @@ WITH enabled AS MATERIALIZED (
 ),
 queued AS (
     INSERT INTO delivery_queue (tenant_id, delivery_id, endpoint_id, event_id, attempt_id, attempt_number,
-                                payload_bytes, express)
-    SELECT $1, $2, $3, $4, $8, 1, $11, $12 FROM enabled
+                                payload_bytes, replay_of_delivery_id, express)
+    SELECT $1, $2, $3, $4, $8, 1, $11, $10, $12 FROM enabled
 ),
 replay AS (
     INSERT INTO deliveries (tenant_id, id, endpoint_id, event_id, user_id, event_type, event_group, status,

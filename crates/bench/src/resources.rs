@@ -1,0 +1,99 @@
+//! What work costs: CPU time, memory, WAL and commits of API, dispatchers and PostgreSQL.
+
+mod database;
+mod process;
+
+pub use self::{
+    database::{Counters, find_postmaster},
+    process::{Pid, peak_memory_bytes},
+};
+
+use std::time::Duration;
+
+use anyhow::Result;
+use diesel_async::AsyncPgConnection;
+
+use self::process::{cpu_time, cpu_time_with_children};
+
+/// The processes to look at.
+#[derive(Clone, Debug)]
+pub struct Processes {
+    /// The API.
+    pub api: Pid,
+    /// The dispatchers that run.
+    pub dispatchers: Vec<Pid>,
+    /// PostgreSQL's first process, the parent of all others.
+    pub postmaster: Pid,
+}
+
+/// What had been used at some time.
+#[derive(Clone, Copy, Debug)]
+pub struct Meter {
+    api: Duration,
+    dispatchers: Duration,
+    postgres: Duration,
+    counters: Counters,
+}
+
+/// What has been used between two times.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// CPU time of the API, user and system.
+    pub api: Duration,
+    /// CPU time of all dispatchers.
+    pub dispatchers: Duration,
+    /// CPU time of all of PostgreSQL's processes, those that have ended included.
+    pub postgres: Duration,
+    /// Bytes of write-ahead log.
+    pub wal_bytes: u64,
+    /// Transactions that wrote something.
+    pub commits: u64,
+    /// The most memory that the API has had resident since it began.
+    pub api_peak_bytes: u64,
+    /// The most memory that any one dispatcher has had resident since it began.
+    pub dispatcher_peak_bytes: u64,
+}
+
+impl Usage {
+    /// CPU time of everything but load generator and sink.
+    pub fn cpu(&self) -> Duration {
+        self.api + self.dispatchers + self.postgres
+    }
+}
+
+impl Meter {
+    /// Reads the meters.
+    pub async fn read(processes: &Processes, conn: &mut AsyncPgConnection) -> Result<Self> {
+        let mut dispatchers = Duration::ZERO;
+        for dispatcher in &processes.dispatchers {
+            dispatchers += cpu_time(*dispatcher)?;
+        }
+        Ok(Self {
+            api: cpu_time(processes.api)?,
+            dispatchers,
+            postgres: cpu_time_with_children(processes.postmaster)?,
+            counters: Counters::read(conn).await?,
+        })
+    }
+
+    /// What has been used since, by the same processes.
+    pub async fn since(self, processes: &Processes, conn: &mut AsyncPgConnection) -> Result<Usage> {
+        let now = Self::read(processes, conn).await?;
+        let mut dispatcher_peak_bytes = 0;
+        for dispatcher in &processes.dispatchers {
+            dispatcher_peak_bytes = dispatcher_peak_bytes.max(peak_memory_bytes(*dispatcher)?);
+        }
+        Ok(Usage {
+            api: now.api.saturating_sub(self.api),
+            dispatchers: now.dispatchers.saturating_sub(self.dispatchers),
+            postgres: now.postgres.saturating_sub(self.postgres),
+            wal_bytes: now
+                .counters
+                .wal_bytes
+                .saturating_sub(self.counters.wal_bytes),
+            commits: now.counters.commits.saturating_sub(self.counters.commits),
+            api_peak_bytes: peak_memory_bytes(processes.api)?,
+            dispatcher_peak_bytes,
+        })
+    }
+}

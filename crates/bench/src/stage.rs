@@ -1,0 +1,252 @@
+//! What a scenario plays on: the real programs on a durable PostgreSQL, a tenant, and a sink with an endpoint for each
+//! lane.
+
+mod queue;
+
+pub use self::queue::{settled_or_queued, unfinished};
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use reprise_testkit::{
+    database::TestDatabase,
+    fixture::{Api, Dispatcher, Tenant, create_endpoint},
+    polling::poll_until,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    clock::Clock,
+    load::{Load, Pace, Request, Sent, Sequence, Until},
+    resources::{Meter, Processes, Usage, find_postmaster},
+    settings::Settings,
+    sink::{Behaviour, Sink},
+};
+
+/// Quiet, but for the lines that say which port was taken.
+const LOG: &str = "warn,reprise_api::server=info,reprise_dispatcher::admin=info";
+/// After so long without any progress, nothing more is going to come.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Requests that fill caches and open connections before anything is measured.
+const WARM_UP: u64 = 2_000;
+/// The type of all events that no scenario calls otherwise.
+pub const EVENT_TYPE: &str = "bench.event";
+
+/// An endpoint of the stage: a lane of the sink, and what the endpoint is created with.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    /// How the sink behaves.
+    pub behaviour: Behaviour,
+    /// Further fields of the endpoint.
+    pub fields: Value,
+}
+
+impl Receiver {
+    /// One that behaves in some way, and gets all events.
+    pub fn that(behaviour: Behaviour) -> Self {
+        let fields = json!({});
+        Self { behaviour, fields }
+    }
+
+    /// One that behaves in some way, and gets the events of one type.
+    pub fn of(event_type: &str, behaviour: Behaviour) -> Self {
+        let fields = json!({ "event_patterns": [event_type] });
+        Self { behaviour, fields }
+    }
+}
+
+/// A stage, ready to be played on.
+pub struct Stage {
+    /// The sink, with a lane for each receiver.
+    pub sink: Sink,
+    /// The dispatchers that run.
+    pub dispatchers: Vec<Dispatcher>,
+    /// The time.
+    pub clock: Clock,
+    /// The tenant that publishes.
+    pub tenant: Tenant,
+    api: Api,
+    database: TestDatabase,
+    conn: AsyncPgConnection,
+    settings: Settings,
+    sequence: Sequence,
+    postmaster: u32,
+}
+
+impl Stage {
+    /// Starts the API; no dispatcher yet.
+    pub async fn start(settings: &Settings, receivers: &[Receiver]) -> Result<Self> {
+        let database = TestDatabase::create().await;
+        let mut conn = database.connect().await;
+        let postmaster = find_postmaster(&mut conn).await?;
+        let clock = Clock::start();
+        let behaviours: Vec<Behaviour> = receivers.iter().map(|one| one.behaviour).collect();
+        let sink = Sink::start(clock, &behaviours)?;
+        let api = Api::start_with(database.url(), &[("REPRISE_LOG", LOG)]).await;
+        let tenant = Tenant::create(database.url(), "bench").await;
+        for (lane, receiver) in receivers.iter().enumerate() {
+            let fields = receiver.fields.clone();
+            create_endpoint(&api.client(&tenant), &sink.url(lane), fields).await;
+        }
+        // Each scenario begins as far from the next checkpoint as the others.
+        conn.batch_execute("CHECKPOINT").await?;
+        Ok(Self {
+            sink,
+            dispatchers: Vec::new(),
+            clock,
+            tenant,
+            api,
+            database,
+            conn,
+            settings: settings.clone(),
+            sequence: Sequence::default(),
+            postmaster,
+        })
+    }
+
+    /// Starts some more dispatchers, with further environment variables.
+    pub async fn add_dispatchers(&mut self, count: usize, environment: &[(&str, &str)]) {
+        let mut all = vec![("REPRISE_LOG", LOG)];
+        all.extend(environment);
+        for _ in 0..count {
+            let dispatcher = Dispatcher::start_with(self.database.url(), &all).await;
+            self.dispatchers.push(dispatcher);
+        }
+    }
+
+    /// Freezes all dispatchers, so that a backlog can be made before any of them works on it.
+    pub fn freeze_dispatchers(&self) {
+        for dispatcher in &self.dispatchers {
+            dispatcher.process.stop();
+        }
+    }
+
+    /// Lets them go on, all at once.
+    pub fn thaw_dispatchers(&self) {
+        for dispatcher in &self.dispatchers {
+            dispatcher.process.cont();
+        }
+    }
+
+    /// A connection to the database.
+    pub fn conn(&mut self) -> &mut AsyncPgConnection {
+        &mut self.conn
+    }
+
+    /// How many requests a second the load generator can send into the sink: what this machine could do at best now.
+    pub async fn bare_rate(&self) -> Result<f64> {
+        let until = Until::Elapsed(self.settings.bare_duration());
+        let load = Load {
+            target: self.sink.address(),
+            expected_status: 200,
+            sequence: Sequence::default(),
+            ..self.load(EVENT_TYPE, Pace::Closed(until))
+        };
+        let sent = load.run().await?;
+        Ok(crate::figures::rate(sent.latencies.len(), sent.duration()))
+    }
+
+    /// Publishes until everything that is filled at first use is filled, and waits until all of it has arrived.
+    pub async fn warm_up(&mut self) -> Result<()> {
+        self.warm_up_with(EVENT_TYPE).await
+    }
+
+    /// [`Stage::warm_up`] with events of another type, which the first receiver gets.
+    pub async fn warm_up_with(&mut self, event_type: &str) -> Result<()> {
+        let pace = Pace::Closed(Until::Events(WARM_UP));
+        let sent = self.load(event_type, pace).run().await?;
+        if !self.dispatchers.is_empty() {
+            self.wait_for_arrival(0, sent.sequences.len()).await?;
+            self.wait_for_empty_queue().await?;
+        }
+        Ok(())
+    }
+
+    /// Load that publishes one event per request.
+    pub fn load(&self, event_type: &str, pace: Pace) -> Load {
+        let key = &self.tenant.api_key;
+        let bytes = self.settings.payload_bytes;
+        self.load_of(
+            Request::publish(self.api.address(), key, event_type, bytes),
+            pace,
+        )
+    }
+
+    /// Load that publishes batches.
+    pub fn batches(&self, events: usize, pace: Pace) -> Load {
+        let (api, key) = (self.api.address(), &self.tenant.api_key);
+        let bytes = self.settings.payload_bytes;
+        self.load_of(
+            Request::publish_batch(api, key, EVENT_TYPE, bytes, events),
+            pace,
+        )
+    }
+
+    fn load_of(&self, request: Request, pace: Pace) -> Load {
+        Load {
+            target: self.api.address(),
+            request,
+            connections: self.settings.connections,
+            pace,
+            expected_status: 202,
+            sequence: self.sequence.clone(),
+            clock: self.clock,
+        }
+    }
+
+    /// Publishes a backlog as fast as possible, while no dispatcher works.
+    pub async fn publish_backlog(&mut self, events: u64) -> Result<Sent> {
+        let pace = Pace::Closed(Until::Events(events));
+        let sent = self.batches(100, pace).run().await?;
+        self.conn.batch_execute("CHECKPOINT").await?;
+        Ok(sent)
+    }
+
+    /// Waits until so many events have come to a lane.
+    pub async fn wait_for_arrival(&self, lane: usize, events: usize) -> Result<()> {
+        let lane = self.sink.lane(lane);
+        let mut arrived = lane.arrived();
+        while arrived < events {
+            let more = poll_until(PATIENCE, async || {
+                let now = lane.arrived();
+                (now > arrived).then_some(now)
+            });
+            let Some(now) = more.await else {
+                bail!("{arrived} of {events} events have arrived, and no more in {PATIENCE:?}");
+            };
+            arrived = now;
+        }
+        Ok(())
+    }
+
+    /// Waits until all deliveries are finished and recorded.
+    pub async fn wait_for_empty_queue(&mut self) -> Result<()> {
+        let conn = &mut self.conn;
+        let empty = poll_until(PATIENCE, async || {
+            let left = unfinished(conn).await;
+            left.map(|left| (left == 0).then_some(())).transpose()
+        });
+        empty.await.context("deliveries stay unfinished")?
+    }
+
+    /// Reads all meters.
+    pub async fn meter(&mut self) -> Result<Meter> {
+        Meter::read(&self.processes()?, &mut self.conn).await
+    }
+
+    /// What has been used since.
+    pub async fn used_since(&mut self, meter: Meter) -> Result<Usage> {
+        meter.since(&self.processes()?, &mut self.conn).await
+    }
+
+    fn processes(&self) -> Result<Processes> {
+        let dispatchers = self.dispatchers.iter();
+        let dispatchers = dispatchers.map(|one| one.process.id().context("a dispatcher has ended"));
+        Ok(Processes {
+            api: self.api.process.id().context("the API has ended")?,
+            dispatchers: dispatchers.collect::<Result<_>>()?,
+            postmaster: self.postmaster,
+        })
+    }
+}

@@ -1,0 +1,122 @@
+//! Claiming ready deliveries: from the endpoints that are known, and from what the walk finds besides.
+
+use std::time::Instant;
+
+use reprise_core::store::delivery_queue::{self, Claim, ClaimRequest, LimitedEndpoint, ReadyClaim};
+use reprise_core::store::{AsyncPgConnection, StoreError};
+
+use super::Progress;
+use super::known::KnownEndpoints;
+use super::walk::Walk;
+
+/// What this dispatcher knows of endpoints with ready deliveries.
+#[derive(Debug)]
+pub(crate) struct ReadyEndpoints {
+    known: KnownEndpoints,
+    walk: Walk,
+}
+
+/// Why the claimer looks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hints {
+    /// Deliveries may have become ready.
+    pub(super) ready: bool,
+    /// Deliveries may have become ready that were made long ago.
+    pub(super) returned: bool,
+}
+
+/// What was taken, and what was met.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) claims: Vec<Claim>,
+    /// Endpoints with ready deliveries and a limit.
+    pub(super) limited: Vec<LimitedEndpoint>,
+    pub(super) progress: Progress,
+}
+
+impl ReadyEndpoints {
+    pub(crate) fn new() -> Self {
+        Self {
+            known: KnownEndpoints::default(),
+            walk: Walk::at_random(),
+        }
+    }
+
+    /// Whether the walk is to go on after its pause.
+    pub(super) fn is_walking(&self) -> bool {
+        self.walk.is_wanted()
+    }
+
+    /// Takes hints, and tells whether there is anything to ask PostgreSQL for.
+    pub(super) fn is_worth_a_look(&mut self, hints: Hints) -> bool {
+        if hints.returned {
+            self.known.look_from_start();
+        }
+        if hints.ready {
+            self.known.wake_quiet();
+            self.walk.want();
+        }
+        let has_candidates = self.known.has_candidates();
+        has_candidates || self.walk.is_due(has_candidates, Instant::now())
+    }
+
+    /// Walks on if it is time to, and claims.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]. Leases that were committed all the same end by themselves.
+    pub(super) async fn claim(
+        &mut self,
+        conn: &mut AsyncPgConnection,
+        request: &ClaimRequest<'_>,
+    ) -> Result<Taken, StoreError> {
+        let now = Instant::now();
+        let limited = if self.walk.is_due(self.known.has_candidates(), now) {
+            self.go_on(conn, now).await?
+        } else {
+            Vec::new()
+        };
+        let claims = self.claim_known(conn, request, now).await?;
+        let is_over = claims.is_empty() && !self.walk.is_due(self.known.has_candidates(), now);
+        Ok(Taken {
+            progress: if is_over {
+                Progress::NothingLeft
+            } else {
+                Progress::MayBeMore
+            },
+            claims,
+            limited,
+        })
+    }
+
+    /// Walks on, and returns the endpoints with a limit that were met.
+    async fn go_on(
+        &mut self,
+        conn: &mut AsyncPgConnection,
+        now: Instant,
+    ) -> Result<Vec<LimitedEndpoint>, StoreError> {
+        let known = self.known.keys();
+        let walked = delivery_queue::find_ready(conn, &self.walk.position, &known).await?;
+        self.known.add(&walked.found, now);
+        self.walk.advance(walked.next, walked.found.len(), now);
+        Ok(walked.limited)
+    }
+
+    async fn claim_known(
+        &mut self,
+        conn: &mut AsyncPgConnection,
+        request: &ClaimRequest<'_>,
+        now: Instant,
+    ) -> Result<Vec<Claim>, StoreError> {
+        let candidates = self.known.candidates(now);
+        let taken = delivery_queue::claim_ready(conn, request, &candidates).await?;
+        let is_cut = payload_bytes(&taken) >= request.max_payload_bytes;
+        self.known.note(&candidates, &taken, is_cut, now);
+        Ok(taken.claims)
+    }
+}
+
+fn payload_bytes(taken: &ReadyClaim) -> i64 {
+    let bytes = |claim: &Claim| i64::from(claim.payload_bytes);
+    taken.claims.iter().map(bytes).sum()
+}
