@@ -124,14 +124,9 @@ pub async fn list_attempts(
     caller.require(Scope::WebhooksRead)?;
     let id = path_id::delivery(&id);
     let found = state
-        .with_connection(async |conn| {
-            let delivery = store::find(conn, caller.tenant_id, id).await?;
-            if delivery.is_none() {
-                return Err(not_found());
-            }
-            Ok(attempts::list(conn, caller.tenant_id, id).await?)
-        })
-        .await?;
+        .with_connection(async |conn| attempts::list(conn, caller.tenant_id, id).await)
+        .await?
+        .ok_or_else(not_found)?;
     Ok(HttpResponse::Ok().json(AttemptList {
         items: found.iter().map(AttemptResponse::from).collect(),
     }))

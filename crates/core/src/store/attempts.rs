@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use diesel::prelude::{Queryable, Selectable};
 use diesel::sql_types::{self, Array, Binary, Bool, Integer, Nullable, Text, Timestamptz};
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl,
+    SelectableHelper,
+};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::schema::attempts;
+use super::schema::{attempts, deliveries};
 use super::statement::{Bind, statement};
 use super::{StoreError, stored};
 use crate::attempt::{Attempt, AttemptError, RecordedResponse};
@@ -195,7 +198,7 @@ pub async fn find(
 }
 
 /// Lists the attempts of a delivery that have ended, the first one first, by `attempts_delivery_idx`. There are at
-/// most 51: the policy's limit of 50 retries.
+/// most 51: the policy's limit of 50 retries. `None` when there is no such delivery.
 ///
 /// # Errors
 ///
@@ -204,13 +207,22 @@ pub async fn list(
     conn: &mut AsyncPgConnection,
     tenant_id: TenantId,
     delivery_id: DeliveryId,
-) -> Result<Vec<Attempt>, StoreError> {
-    let rows: Vec<AttemptRow> = attempts::table
-        .filter(attempts::tenant_id.eq(tenant_id.as_uuid()))
-        .filter(attempts::delivery_id.eq(delivery_id.as_uuid()))
+) -> Result<Option<Vec<Attempt>>, StoreError> {
+    let of_delivery = attempts::tenant_id
+        .eq(deliveries::tenant_id)
+        .and(attempts::delivery_id.eq(deliveries::id));
+    // One row without an attempt where there is none as yet.
+    let rows: Vec<Option<AttemptRow>> = deliveries::table
+        .find((tenant_id.as_uuid(), delivery_id.as_uuid()))
+        .left_join(attempts::table.on(of_delivery))
         .order(attempts::id.asc())
-        .select(AttemptRow::as_select())
+        .select(Option::<AttemptRow>::as_select())
         .load(conn)
         .await?;
-    rows.into_iter().map(read_row).collect()
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let attempts: Result<Vec<Attempt>, StoreError> =
+        rows.into_iter().flatten().map(read_row).collect();
+    attempts.map(Some)
 }
