@@ -3,7 +3,7 @@
 use reprise_testkit::fixture::create_endpoint;
 use serde_json::{Value, json};
 
-use crate::played_dispatcher::Played;
+use crate::rows;
 use crate::stage::{Stage, UNKNOWN_ID, URL, code, faults, text};
 
 const PATH: &str = "/v1/webhooks/endpoints";
@@ -201,111 +201,25 @@ async fn signature_keeps_what_a_change_leaves_out_as_long_as_the_scheme_stays() 
 }
 
 #[tokio::test]
-async fn endpoint_is_disabled_and_enabled_with_its_reason() {
+async fn tenant_has_at_most_ten_thousand_endpoints_and_deleted_ones_do_not_count() {
     let stage = Stage::start().await;
     let id = stage.endpoint(json!({})).await;
-    let disabled = stage.change_endpoint(&id, json!({"enabled": false})).await;
-    assert_eq!(
-        (&disabled["status"], &disabled["enabled"]),
-        (&json!("disabled"), &json!(false))
-    );
-    assert_eq!(disabled["disabled_reason"], "Disabled by request");
-    let shown = stage.client.get(&path(&id)).await.json();
-    assert_eq!(shown["status"], "disabled");
-    let enabled = stage.change_endpoint(&id, json!({"enabled": true})).await;
-    assert_eq!(
-        (&enabled["status"], &enabled["disabled_reason"]),
-        (&json!("enabled"), &Value::Null)
-    );
-}
-
-#[tokio::test]
-async fn deliveries_of_a_disabled_endpoint_are_kept_back_until_it_is_enabled() {
-    let stage = Stage::start().await;
-    let id = stage.endpoint(json!({})).await;
-    let delivery = stage.deliver("invoice.paid").await;
-    stage.change_endpoint(&id, json!({"enabled": false})).await;
-    let mut dispatcher = stage.dispatcher().await;
-    assert!(
-        dispatcher.claim_ready(10).await.is_empty(),
-        "from the answer on"
-    );
-    dispatcher.settle().await;
-    assert_eq!(stage.delivery(&delivery).await["status"], "pending");
-    stage.change_endpoint(&id, json!({"enabled": true})).await;
-    dispatcher.settle().await;
-    dispatcher.play_one(Played::Answered(200)).await;
-    assert_eq!(stage.delivery(&delivery).await["status"], "delivered");
-}
-
-#[tokio::test]
-async fn gone_receiver_disables_its_endpoint() {
-    let stage = Stage::start().await;
-    let id = stage.endpoint(json!({})).await;
-    let mut dispatcher = stage.dispatcher().await;
-    let delivery = stage
-        .attempted(&mut dispatcher, Played::Answered(410))
-        .await;
-    let endpoint = stage.client.get(&path(&id)).await.json();
-    assert_eq!(endpoint["status"], "disabled");
-    assert_eq!(
-        endpoint["disabled_reason"],
-        "The receiver answered 410 Gone"
-    );
-    let delivery = stage.delivery(&delivery).await;
-    assert_eq!(
-        (&delivery["status"], &delivery["final_http_status"]),
-        (&json!("failed"), &json!(410))
-    );
-}
-
-#[tokio::test]
-async fn deleted_endpoint_leaves_the_list_but_not_the_history() {
-    let stage = Stage::start().await;
-    let id = stage.endpoint(json!({})).await;
-    let kept = stage.endpoint(json!({"event_patterns": ["other"]})).await;
-    let delivery = stage.deliver("invoice.paid").await;
-    let deleted = stage.delete_endpoint(&id).await;
-    assert_eq!(
-        (&deleted["status"], &deleted["enabled"]),
-        (&json!("deleted"), &json!(false))
-    );
-    let listed = stage.client.get(PATH).await.json();
-    assert_eq!(listed.as_array().map(Vec::len), Some(1));
-    assert_eq!(listed[0]["id"], kept);
-    assert_eq!(
-        stage.client.get(&path(&id)).await.expect_status(200).json(),
-        deleted
-    );
-    let answer = stage
-        .client
-        .patch(&path(&id), &json!({"enabled": true}))
-        .await;
-    assert_eq!(code(answer, 409), "endpoint_deleted");
-    assert_eq!(
-        stage.delete_endpoint(&id).await["status"],
-        "deleted",
-        "twice is fine"
-    );
-    let published = stage
-        .client
-        .post(
-            "/v1/webhooks/events",
-            &json!({"event_type": "a", "payload": 1}),
-        )
-        .await;
-    assert_eq!(published.expect_status(202).json()["deliveries"], 0);
-
-    let mut dispatcher = stage.dispatcher().await;
-    assert!(
-        dispatcher.claim_ready(10).await.is_empty(),
-        "nothing is sent from the answer on"
-    );
-    dispatcher.settle().await;
-    let delivery = stage.delivery(&delivery).await;
-    assert_eq!(delivery["status"], "canceled");
-    assert_eq!(delivery["error_message"], "The endpoint was deleted");
-    assert_eq!(delivery["final_http_status"], Value::Null);
+    let mut conn = stage.database.connect().await;
+    rows::copy_endpoints(&mut conn, 9_998).await;
+    stage.endpoint(json!({})).await;
+    let body = json!({"url": URL});
+    for path in [PATH, "/hooks"] {
+        let refused = stage.client.post(path, &body).await;
+        assert_eq!(code(refused, 409), "too_many_endpoints", "{path}");
+    }
+    assert_eq!(rows::count(&mut conn, "endpoints").await, 10_000);
+    let stranger = stage.stranger().await;
+    let made = stranger.post(PATH, &body).await;
+    assert_eq!(made.status, 201, "another tenant's do not count");
+    stage.delete_endpoint(&id).await;
+    stage.endpoint(json!({})).await;
+    let refused = stage.client.post(PATH, &body).await;
+    assert_eq!(code(refused, 409), "too_many_endpoints");
 }
 
 #[tokio::test]

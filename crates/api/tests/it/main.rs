@@ -10,6 +10,7 @@ mod database_tls;
 mod deliveries;
 mod document;
 mod endpoint_faults;
+mod endpoint_status;
 mod endpoint_urls;
 mod endpoints;
 mod events;
