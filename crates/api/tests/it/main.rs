@@ -31,6 +31,7 @@ mod rotation;
 mod round_trips;
 mod rows;
 mod scopes;
+mod sent;
 mod socket;
 mod stage;
 mod trial;
