@@ -1,6 +1,7 @@
 //! `reprise-api` as its clients see it: the real program, over HTTP and on the command line, on a real PostgreSQL.
 
 mod api_keys;
+mod at_rest;
 mod auth;
 mod batch;
 mod cancel;
