@@ -16,6 +16,7 @@ mod endpoint_urls;
 mod endpoints;
 mod events;
 mod examples;
+mod forged_tokens;
 mod framing;
 mod hook_requests;
 mod hooks;
