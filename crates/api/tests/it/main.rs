@@ -21,6 +21,7 @@ mod framing;
 mod hook_requests;
 mod hooks;
 mod hostile;
+mod idempotency;
 mod isolation;
 mod open_routes;
 mod outage;
