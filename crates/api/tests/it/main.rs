@@ -25,6 +25,7 @@ mod idempotency;
 mod isolation;
 mod open_routes;
 mod outage;
+mod pages;
 mod played_dispatcher;
 mod publish;
 mod rate_limits;
