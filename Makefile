@@ -31,7 +31,7 @@ conformance: ## Run real clients (PyPI, npm) against the real programs: see conf
 	@scripts/conformance $(ARGS)
 
 bench: ## Measure everything on a durable PostgreSQL and print a table (most of an hour, and some 15 GB of disk)
-	@scripts/bench $(ARGS)
+	@scripts/bench --charts docs $(ARGS)
 
 bench-quick: ## The same in short, without what takes minutes
 	@scripts/bench --quick $(ARGS)
