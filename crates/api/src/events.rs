@@ -4,6 +4,8 @@ mod body;
 pub mod reading;
 mod view;
 
+use std::sync::Arc;
+
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use reprise_core::scope::Scope;
@@ -14,6 +16,7 @@ use crate::auth::Caller;
 use crate::body::{MAX_BODY_BYTES, read_json};
 use crate::error::ApiError;
 use crate::idempotency::{self, Key, KeyedWork};
+use crate::ingest::{self, StoredEvents};
 use crate::state::AppState;
 use crate::timestamp::Timestamp;
 
@@ -40,17 +43,46 @@ pub async fn publish(
     caller.require(Scope::EventsWrite)?;
     let body = read_json(&request, payload, MAX_BODY_BYTES).await?;
     let event = body::read_one(&body)?;
-    let key = Key::read(&request, &caller, "/v1/webhooks/events".to_owned(), &body)?;
-    let publication = Publication {
-        state: &state,
-        caller: &caller,
-        events: &[event],
-        show: |published| match published {
-            [one] => idempotency::answer(one),
-            _ => Err(ApiError::Internal("one event became several".to_owned())),
-        },
-    };
-    publication.store(key.as_ref()).await
+    let path = "/v1/webhooks/events".to_owned();
+    match Key::read(&request, &caller, path, &body)? {
+        None => publish_with_others(&state, &caller, event).await,
+        Some(key) => {
+            let publication = Publication {
+                state: &state,
+                caller: &caller,
+                events: &[event],
+                show: show_one,
+            };
+            publication.store(Some(&key)).await
+        }
+    }
+}
+
+/// In a commit that it shares with what others publish at the same time.
+async fn publish_with_others(
+    state: &AppState,
+    caller: &Caller,
+    event: NewEvent,
+) -> Result<HttpResponse, ApiError> {
+    let event = Arc::new(event);
+    let publishing = state.ingest.publish(caller.tenant_id, Arc::clone(&event));
+    let stored = publishing.await?;
+    state.wake_up.ask();
+    let answer = show_one(&shown(state, std::slice::from_ref(event.as_ref()), stored))?;
+    Ok(accepted(answer))
+}
+
+fn show_one(published: &[PublishedEventResponse]) -> Result<Vec<u8>, ApiError> {
+    match published {
+        [one] => idempotency::answer(one),
+        _ => Err(ApiError::Internal("one event became several".to_owned())),
+    }
+}
+
+fn accepted(answer: Vec<u8>) -> HttpResponse {
+    HttpResponse::Accepted()
+        .content_type("application/json")
+        .body(answer)
 }
 
 /// Publishes up to 1,000 events, all or nothing. The results come in the order of the events.
@@ -81,7 +113,7 @@ pub async fn publish_batch(
     publication.store(key.as_ref()).await
 }
 
-/// Events on their way into the store.
+/// Events on their way into the store, in a commit of their own.
 struct Publication<'a> {
     state: &'a AppState,
     caller: &'a Caller,
@@ -96,32 +128,39 @@ impl Publication<'_> {
             .with_connection(async |conn| idempotency::once(conn, key, self).await)
             .await?;
         state.wake_up.ask();
-        Ok(HttpResponse::Accepted()
-            .content_type("application/json")
-            .body(answer))
+        Ok(accepted(answer))
     }
 }
 
 impl KeyedWork for Publication<'_> {
     async fn run(self, conn: &mut AsyncPgConnection) -> Result<Vec<u8>, ApiError> {
-        let tenant_id = self.caller.tenant_id;
-        let subscriptions = &self.state.subscriptions;
-        let stored = subscriptions.publish(conn, tenant_id, self.events).await?;
-        let published: Vec<PublishedEventResponse> = self
-            .events
-            .iter()
-            .zip(stored.delivery_counts)
-            .map(|(event, deliveries)| {
-                self.state.metrics.note_event(deliveries);
-                PublishedEventResponse {
-                    id: event.id.to_string(),
-                    event_type: event.event_type.to_string(),
-                    event_group: event.event_group.as_ref().map(ToString::to_string),
-                    created_at: Timestamp(stored.created_at),
-                    deliveries,
-                }
-            })
-            .collect();
-        (self.show)(&published)
+        let stored = ingest::publish(
+            conn,
+            &self.state.subscriptions,
+            self.caller.tenant_id,
+            self.events,
+        )
+        .await?;
+        (self.show)(&shown(self.state, self.events, stored))
     }
+}
+
+/// What the caller is told of events that are stored now; they are counted too.
+fn shown(
+    state: &AppState,
+    events: &[NewEvent],
+    stored: StoredEvents,
+) -> Vec<PublishedEventResponse> {
+    let shown = |(event, deliveries): (&NewEvent, usize)| {
+        state.metrics.note_event(deliveries);
+        PublishedEventResponse {
+            id: event.id.to_string(),
+            event_type: event.event_type.to_string(),
+            event_group: event.event_group.as_ref().map(ToString::to_string),
+            created_at: Timestamp(stored.created_at),
+            deliveries,
+        }
+    };
+    let counted = events.iter().zip(stored.delivery_counts);
+    counted.map(shown).collect()
 }

@@ -16,6 +16,7 @@ mod faults;
 mod health;
 mod hooks;
 mod idempotency;
+mod ingest;
 mod instrumentation;
 mod logging;
 mod metrics;

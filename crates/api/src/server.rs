@@ -19,6 +19,7 @@ use crate::auth::login_limits::LoginLimits;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::config::ServeConfig;
+use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::pagination::Cursors;
 use crate::rate_limit::Buckets;
@@ -40,8 +41,14 @@ const SHUTDOWN_SECONDS: u64 = 35;
 ///
 /// When the address can't be served on. PostgreSQL may be away: `/readyz` says so, and requests are answered 503.
 pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
-    let state = Data::new(build_state(&config)?);
+    let database = Database::new(config.database_url.expose(), config.database_connections);
+    let subscriptions = Arc::new(SubscriptionCache::default());
+    let (ingest, writers) = Ingest::new(&database, &subscriptions);
+    let state = Data::new(build_state(&config, database, subscriptions, ingest)?);
     let background = Background::start(&state, &config.database_url);
+    for writer in writers {
+        background.spawn(writer.run());
+    }
     let app_state = state.clone();
     let server = HttpServer::new(move || {
         App::new()
@@ -64,9 +71,14 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     served.context("serving HTTP")
 }
 
-fn build_state(config: &ServeConfig) -> anyhow::Result<AppState> {
+fn build_state(
+    config: &ServeConfig,
+    database: Database,
+    subscriptions: Arc<SubscriptionCache>,
+    ingest: Ingest,
+) -> anyhow::Result<AppState> {
     Ok(AppState {
-        database: Database::new(config.database_url.expose(), config.database_connections),
+        database,
         keys: config.keys.clone(),
         url_rules: config.url_rules.clone(),
         tokens: Tokens::new(&config.keys),
@@ -78,7 +90,8 @@ fn build_state(config: &ServeConfig) -> anyhow::Result<AppState> {
         login_limits: LoginLimits::new(config.login_failures_per_minute),
         trusted_proxies: config.trusted_proxies.clone(),
         cursors: Cursors::new(config.keys.clone()),
-        subscriptions: SubscriptionCache::default(),
+        subscriptions,
+        ingest,
         metrics: Metrics::default(),
         wake_up: Arc::new(WakeUp::default()),
         attempt_waiters: Arc::new(AttemptWaiters::default()),

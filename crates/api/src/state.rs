@@ -15,6 +15,7 @@ use crate::auth::login_limits::LoginLimits;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::error::ApiError;
+use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::pagination::Cursors;
 use crate::rate_limit::Buckets;
@@ -48,7 +49,9 @@ pub struct AppState {
     /// Makes and checks list cursors.
     pub cursors: Cursors,
     /// Endpoints by tenant, for publishing.
-    pub subscriptions: SubscriptionCache,
+    pub subscriptions: Arc<SubscriptionCache>,
+    /// Publishes single events in shared commits.
+    pub ingest: Ingest,
     /// Tells the dispatchers of ready deliveries.
     pub wake_up: Arc<WakeUp>,
     /// What is counted.

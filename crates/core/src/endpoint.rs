@@ -133,3 +133,13 @@ pub struct Subscriptions {
     /// Its endpoints, deleted ones left out.
     pub list: Vec<Subscription>,
 }
+
+impl Subscriptions {
+    /// The subscriptions that want events of a type.
+    pub fn wanting<'a>(
+        &'a self,
+        event_type: &'a EventType,
+    ) -> impl Iterator<Item = &'a Subscription> {
+        self.list.iter().filter(|one| one.wants(event_type))
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::ConnectionError;
-use diesel_async::AsyncPgConnection;
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::MakeTlsConnect;
@@ -18,6 +18,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// When a silent connection is asked for a sign of life, and how long data may stay unacknowledged. Longer, and a
 /// cut cable is found late; the operating system's default of two hours would leave a listener deaf that long.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How PostgreSQL plans our statements: as index lookups, however small the tables are. Each finds a few rows by their
+/// keys, and its plan is kept; one made while a table was small would read all of that table for as long as the
+/// connection lives. Measured with 20,000 deliveries: 5.5 ms to load 25 messages by a hash join, against 0.2 ms. Nothing
+/// depends on it: behind a pooler that loses it, statements are slower for a while.
+const PLANNING: &str = "SET plan_cache_mode = force_generic_plan;
+    SET enable_seqscan = off;
+    SET enable_hashjoin = off;
+    SET enable_mergejoin = off;
+    SET jit = off";
 
 /// Connects. With `sslmode=require` in the URL the connection is encrypted, and the server's certificate is verified
 /// against the system's authorities (or those of `SSL_CERT_FILE`) for the URL's host name, as libpq's `verify-full`
@@ -58,7 +68,13 @@ where
     Tls::Stream: Send + 'static,
 {
     let (client, connection) = config.connect(tls).await.map_err(bad_connection)?;
-    AsyncPgConnection::try_from_client_and_connection(client, connection).await
+    let mut connection =
+        AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
+    connection
+        .batch_execute(PLANNING)
+        .await
+        .map_err(bad_connection)?;
+    Ok(connection)
 }
 
 fn verifying_tls() -> Result<ClientConfig, ConnectionError> {

@@ -15,7 +15,9 @@ use super::statement::{Bind, statement};
 use crate::delivery::{Delivery, DeliveryStatus};
 use crate::event_type::{EventGroup, EventType};
 use crate::ids::{DeliveryId, EndpointId, EventId, TenantId, first_uuid_at};
-use statements::{BY_ENDPOINT, BY_EVENT, BY_ID, BY_REPLAY, BY_STATUS, BY_TYPE, ByIndex};
+use statements::{
+    BY_ENDPOINT, BY_EVENT, BY_ID, BY_QUEUE, BY_REPLAY, BY_TYPE, BY_UNSUCCESSFUL_STATUS, ByIndex,
+};
 
 /// Which deliveries to list. What is `None` does not filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,15 +47,17 @@ pub struct DeliveryFilter {
 /// pages begin with rows that are passed over; shorter, and a clock that is off hides rows.
 pub(super) const CLOCK_SLACK: time::Duration = time::Duration::seconds(5);
 
-/// Whether `deliveries_undelivered_idx` leads to the deliveries in this status.
-const fn is_indexed(status: DeliveryStatus) -> bool {
+/// What leads to the deliveries in this status, if anything does. The queue alone does not tell `pending`, `retrying` and
+/// `delivering` apart; an index does.
+const fn by_status(status: DeliveryStatus) -> Option<ByIndex> {
     match status {
-        DeliveryStatus::Pending
-        | DeliveryStatus::Retrying
-        | DeliveryStatus::Failed
-        | DeliveryStatus::Canceled
-        | DeliveryStatus::Skipped => true,
-        DeliveryStatus::Delivering | DeliveryStatus::Delivered => false,
+        DeliveryStatus::Pending | DeliveryStatus::Retrying | DeliveryStatus::Delivering => {
+            Some(BY_QUEUE)
+        }
+        DeliveryStatus::Failed | DeliveryStatus::Canceled | DeliveryStatus::Skipped => {
+            Some(BY_UNSUCCESSFUL_STATUS)
+        }
+        DeliveryStatus::Delivered => None,
     }
 }
 
@@ -94,16 +98,9 @@ impl DeliveryFilter {
                 },
             );
         }
-        // An index alone does not tell a `pending` or `retrying` delivery from one that is leased.
-        let status = self.status.filter(|status| is_indexed(*status));
-        if status.is_some() {
-            return (
-                BY_STATUS,
-                Self {
-                    status: status.filter(|status| status.is_terminal()),
-                    ..nothing
-                },
-            );
+        if let Some(by_status) = self.status.and_then(by_status) {
+            let status = self.status.filter(|status| status.is_terminal());
+            return (by_status, Self { status, ..nothing });
         }
         if self.event_type.is_some() {
             let event_type = self.event_type.clone();

@@ -1,17 +1,22 @@
 //! Events, stored together with their deliveries.
 
-use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Text, Timestamptz, Uuid};
+use std::collections::HashMap;
+
+use diesel::OptionalExtension;
+use diesel::sql_types::{
+    Array, BigInt, Binary, Bool, Integer, Nullable, Text, Timestamptz, Uuid,
+};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use time::OffsetDateTime;
 
-use super::StoreError;
 use super::statement::{Bind, statement};
-use crate::endpoint::{Subscription, Subscriptions};
+use super::{StoreError, stored};
+use crate::endpoint::Subscriptions;
 use crate::event_type::{EventGroup, EventType};
 use crate::ids::{AttemptId, DeliveryId, EventId, TenantId};
 
-/// Deliveries made in one commit at most, unless of a single event. They take some seconds to store; more, and the
-/// caller gives up waiting before it knows.
+/// Deliveries that one request may make at most, unless of a single event. They take some seconds to store; more, and
+/// the caller gives up waiting before it knows.
 pub const MAX_DELIVERIES: usize = 100_000;
 
 /// An event to be stored.
@@ -37,47 +42,96 @@ pub enum Published {
         /// How many deliveries were made of each event, skipped ones included.
         delivery_counts: Vec<usize>,
     },
-    /// It would be more than [`MAX_DELIVERIES`], and nothing was stored.
-    TooManyDeliveries,
     /// The tenant's endpoints have changed since `subscriptions` was read, and nothing was stored: read and call again.
     SubscriptionsChanged,
 }
 
+/// Events of one tenant, and what its deliveries are made from.
+#[derive(Clone, Debug)]
+pub struct TenantEvents<'a> {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// Its endpoints.
+    pub subscriptions: &'a Subscriptions,
+    /// What was published.
+    pub events: Vec<&'a NewEvent>,
+}
+
 #[derive(diesel::QueryableByName)]
 struct StoredRow {
+    #[diesel(sql_type = Uuid)]
+    tenant_id: uuid::Uuid,
     #[diesel(sql_type = Timestamptz)]
     created_at: OffsetDateTime,
 }
 
+/// The events of a commit, column by column.
+#[derive(Default)]
+struct EventColumns<'a> {
+    tenants: Vec<uuid::Uuid>,
+    ids: Vec<uuid::Uuid>,
+    types: Vec<&'a str>,
+    groups: Vec<Option<&'a str>>,
+    payloads: Vec<&'a [u8]>,
+}
+
+impl<'a> EventColumns<'a> {
+    fn add(&mut self, tenant_id: TenantId, event: &'a NewEvent) {
+        self.tenants.push(tenant_id.as_uuid());
+        self.ids.push(event.id.as_uuid());
+        self.types.push(event.event_type.as_str());
+        self.groups
+            .push(event.event_group.as_ref().map(EventGroup::as_str));
+        self.payloads.push(&event.payload);
+    }
+}
+
 /// The deliveries of a commit, column by column.
 #[derive(Default)]
-struct Columns {
+struct DeliveryColumns<'a> {
+    tenants: Vec<uuid::Uuid>,
     ids: Vec<uuid::Uuid>,
     event_ids: Vec<uuid::Uuid>,
     endpoint_ids: Vec<uuid::Uuid>,
     owners: Vec<i64>,
     attempt_ids: Vec<uuid::Uuid>,
     are_sent: Vec<bool>,
+    event_types: Vec<&'a str>,
+    event_groups: Vec<Option<&'a str>>,
+    payload_bytes: Vec<i32>,
 }
 
-impl Columns {
+impl<'a> DeliveryColumns<'a> {
     /// Adds a delivery for every subscription that wants the event, and returns their number.
-    fn add(&mut self, event: &NewEvent, subscriptions: &Subscriptions) -> usize {
+    fn add(&mut self, tenant_id: TenantId, event: &'a NewEvent, from: &Subscriptions) -> usize {
         let before = self.ids.len();
-        let wanting = |one: &&Subscription| one.wants(&event.event_type);
-        for subscription in subscriptions.list.iter().filter(wanting) {
+        let payload_bytes = i32::try_from(event.payload.len()).unwrap_or(i32::MAX);
+        for subscription in from.wanting(&event.event_type) {
+            self.tenants.push(tenant_id.as_uuid());
             self.ids.push(DeliveryId::new().as_uuid());
             self.event_ids.push(event.id.as_uuid());
             self.endpoint_ids.push(subscription.endpoint_id.as_uuid());
             self.owners.push(subscription.owner.0);
             self.attempt_ids.push(AttemptId::new().as_uuid());
             self.are_sent.push(subscription.is_enabled);
+            self.event_types.push(event.event_type.as_str());
+            self.event_groups
+                .push(event.event_group.as_ref().map(EventGroup::as_str));
+            self.payload_bytes.push(payload_bytes);
         }
         self.ids.len() - before
     }
 }
 
-/// Stores events with a delivery for every subscription that wants them, in one statement and so in one commit.
+/// How many deliveries these events make.
+#[must_use]
+pub fn delivery_count(subscriptions: &Subscriptions, events: &[NewEvent]) -> usize {
+    let of_one = |event: &NewEvent| subscriptions.wanting(&event.event_type).count();
+    events.iter().map(of_one).sum()
+}
+
+/// Stores events of one tenant with a delivery for every subscription that wants them, in one statement and so in one
+/// commit.
 ///
 /// # Errors
 ///
@@ -88,55 +142,123 @@ pub async fn publish(
     subscriptions: &Subscriptions,
     events: &[NewEvent],
 ) -> Result<Published, StoreError> {
-    let mut deliveries = Columns::default();
-    let delivery_counts = events
-        .iter()
-        .map(|event| deliveries.add(event, subscriptions))
-        .collect();
-    if events.len() > 1 && deliveries.ids.len() > MAX_DELIVERIES {
-        return Ok(Published::TooManyDeliveries);
+    let one = TenantEvents {
+        tenant_id,
+        subscriptions,
+        events: events.iter().collect(),
+    };
+    let published = publish_together(conn, &[one]).await?.pop();
+    Ok(published.unwrap_or(Published::SubscriptionsChanged))
+}
+
+/// Stores events of several tenants, each named once, in one statement and so in one commit. What comes of each tenant's
+/// is told in the same order: stored, or not, since its subscriptions have changed.
+///
+/// # Errors
+///
+/// [`StoreError`], of which any one event may be the cause; nothing is stored then. [`StoreError::Unavailable`] leaves
+/// open whether the commit happened.
+pub async fn publish_together(
+    conn: &mut AsyncPgConnection,
+    published: &[TenantEvents<'_>],
+) -> Result<Vec<Published>, StoreError> {
+    let (mut events, mut deliveries) = (EventColumns::default(), DeliveryColumns::default());
+    let mut delivery_counts = Vec::with_capacity(published.len());
+    for one in published {
+        let counts: Vec<usize> = one
+            .events
+            .iter()
+            .map(|event| {
+                events.add(one.tenant_id, event);
+                deliveries.add(one.tenant_id, event, one.subscriptions)
+            })
+            .collect();
+        delivery_counts.push(counts);
     }
-    let stored: Option<StoredRow> = statement(include_str!("sql/publish.sql"))
-        .bind::<Uuid, _>(tenant_id.as_uuid())
-        .bind::<BigInt, _>(subscriptions.version)
-        .bind::<Array<Uuid>, _>(
-            events
-                .iter()
-                .map(|one| one.id.as_uuid())
-                .collect::<Vec<_>>(),
-        )
-        .bind::<Array<Text>, _>(
-            events
-                .iter()
-                .map(|event| event.event_type.as_str())
-                .collect::<Vec<_>>(),
-        )
-        .bind::<Array<Nullable<Text>>, _>(
-            events
-                .iter()
-                .map(|event| event.event_group.as_ref().map(EventGroup::as_str))
-                .collect::<Vec<_>>(),
-        )
-        .bind::<Array<Binary>, _>(
-            events
-                .iter()
-                .map(|event| event.payload.as_slice())
-                .collect::<Vec<_>>(),
-        )
+    let created = insert(conn, published, events, deliveries).await?;
+    let outcome = |(one, delivery_counts): (&TenantEvents<'_>, _)| match created.get(&one.tenant_id)
+    {
+        Some(created_at) => Published::Stored {
+            created_at: *created_at,
+            delivery_counts,
+        },
+        None => Published::SubscriptionsChanged,
+    };
+    Ok(published.iter().zip(delivery_counts).map(outcome).collect())
+}
+
+/// When the events of each tenant were stored; left out are the tenants whose subscriptions have changed.
+async fn insert(
+    conn: &mut AsyncPgConnection,
+    published: &[TenantEvents<'_>],
+    events: EventColumns<'_>,
+    deliveries: DeliveryColumns<'_>,
+) -> Result<HashMap<TenantId, OffsetDateTime>, StoreError> {
+    let (tenants, versions): (Vec<_>, Vec<_>) = published
+        .iter()
+        .map(|one| (one.tenant_id.as_uuid(), one.subscriptions.version))
+        .unzip();
+    let rows: Vec<StoredRow> = statement(include_str!("sql/publish.sql"))
+        .bind::<Array<Uuid>, _>(tenants)
+        .bind::<Array<BigInt>, _>(versions)
+        .bind::<Array<Uuid>, _>(events.tenants)
+        .bind::<Array<Uuid>, _>(events.ids)
+        .bind::<Array<Text>, _>(events.types)
+        .bind::<Array<Nullable<Text>>, _>(events.groups)
+        .bind::<Array<Binary>, _>(events.payloads)
+        .bind::<Array<Uuid>, _>(deliveries.tenants)
         .bind::<Array<Uuid>, _>(deliveries.ids)
         .bind::<Array<Uuid>, _>(deliveries.event_ids)
         .bind::<Array<Uuid>, _>(deliveries.endpoint_ids)
         .bind::<Array<BigInt>, _>(deliveries.owners)
         .bind::<Array<Uuid>, _>(deliveries.attempt_ids)
         .bind::<Array<Bool>, _>(deliveries.are_sent)
-        .load::<StoredRow>(conn)
-        .await?
-        .pop();
-    Ok(match stored {
-        None => Published::SubscriptionsChanged,
-        Some(row) => Published::Stored {
-            created_at: row.created_at,
-            delivery_counts,
-        },
+        .bind::<Array<Text>, _>(deliveries.event_types)
+        .bind::<Array<Nullable<Text>>, _>(deliveries.event_groups)
+        .bind::<Array<Integer>, _>(deliveries.payload_bytes)
+        .load(conn)
+        .await?;
+    let created = rows
+        .into_iter()
+        .map(|row| (TenantId::from_uuid(row.tenant_id), row.created_at));
+    Ok(created.collect())
+}
+
+#[derive(diesel::QueryableByName)]
+struct FoundRow {
+    #[diesel(sql_type = Timestamptz)]
+    created_at: OffsetDateTime,
+    #[diesel(sql_type = BigInt)]
+    delivery_count: i64,
+}
+
+/// Finds out what publishing an event has stored, when the answer was lost: its time and the number of its deliveries.
+///
+/// Indexes: the primary key of events, and `deliveries_event_idx`.
+///
+/// # Errors
+///
+/// [`StoreError`] when PostgreSQL can't be asked.
+pub async fn find_stored(
+    conn: &mut AsyncPgConnection,
+    tenant_id: TenantId,
+    id: EventId,
+) -> Result<Option<(OffsetDateTime, usize)>, StoreError> {
+    let row: Option<FoundRow> = statement(
+        "SELECT created_at,
+                (SELECT count(*) FROM deliveries
+                 WHERE tenant_id = $1 AND event_id = $2 AND replay_of_delivery_id IS NULL) AS delivery_count
+         FROM events
+         WHERE tenant_id = $1 AND id = $2",
+    )
+    .bind::<Uuid, _>(tenant_id.as_uuid())
+    .bind::<Uuid, _>(id.as_uuid())
+    .get_result(conn)
+    .await
+    .optional()?;
+    row.map(|row| {
+        let count = stored("number of deliveries", usize::try_from(row.delivery_count))?;
+        Ok((row.created_at, count))
     })
+    .transpose()
 }

@@ -155,12 +155,20 @@ async fn create(conn: &mut AsyncPgConnection, table: &str, week: Date) -> Result
     let from = first_uuid_at(start_of(week));
     let to = first_uuid_at(start_of(week.saturating_add(Duration::WEEK)));
     conn.batch_execute(&format!(
-        "CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE);
-         ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}');"
+        "CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS
+                              INCLUDING STORAGE) WITH (fillfactor = {});
+         ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}');",
+        fillfactor(table)
     ))
     .await?;
     info!(partition = name, "Made partition {name}");
     Ok(())
+}
+
+/// How full pages are filled, in percent. A delivery changes soon after it was inserted, and each row's next version has
+/// to find room in its own page; nothing else changes.
+fn fillfactor(table: &str) -> u8 {
+    if table == "deliveries" { 50 } else { 100 }
 }
 
 /// Until when every table has partitions, by the newest of each.

@@ -114,6 +114,7 @@ diesel::table! {
         error_message -> Nullable<Text>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        unsuccessful_status -> Nullable<Text>,
     }
 }
 

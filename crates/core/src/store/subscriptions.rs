@@ -1,5 +1,7 @@
 //! Subscriptions: which endpoints of a tenant want which events.
 
+use std::collections::HashMap;
+
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl,
 };
@@ -11,7 +13,8 @@ use super::schema::{endpoints, tenants};
 use crate::endpoint::{EndpointStatus, Subscription, Subscriptions};
 use crate::ids::{EndpointId, TenantId, UserId};
 
-/// Reads all subscriptions of a tenant and the version they belong to, in one snapshot.
+/// Reads all subscriptions of a tenant and the version they belong to, in one snapshot. A tenant that is not there has
+/// none.
 ///
 /// # Errors
 ///
@@ -20,21 +23,41 @@ pub async fn list(
     conn: &mut AsyncPgConnection,
     tenant_id: TenantId,
 ) -> Result<Subscriptions, StoreError> {
+    let found = list_of(conn, &[tenant_id]).await?.remove(&tenant_id);
+    Ok(found.unwrap_or(Subscriptions {
+        version: 0,
+        list: Vec::new(),
+    }))
+}
+
+/// Reads all subscriptions of several tenants and the versions they belong to, in one snapshot. Tenants that are not
+/// there are left out.
+///
+/// # Errors
+///
+/// [`StoreError`] when PostgreSQL can't be asked or a row can't be read.
+pub async fn list_of(
+    conn: &mut AsyncPgConnection,
+    tenants: &[TenantId],
+) -> Result<HashMap<TenantId, Subscriptions>, StoreError> {
     type Row = (
+        uuid::Uuid,
         i64,
         Option<uuid::Uuid>,
         Option<i64>,
         Option<Vec<Option<String>>>,
         Option<String>,
     );
+    let ids: Vec<uuid::Uuid> = tenants.iter().map(|id| id.as_uuid()).collect();
     let rows: Vec<Row> = tenants::table
         .left_join(
             endpoints::table.on(endpoints::tenant_id
                 .eq(tenants::id)
                 .and(endpoints::status.ne(EndpointStatus::Deleted.as_str()))),
         )
-        .filter(tenants::id.eq(tenant_id.as_uuid()))
+        .filter(tenants::id.eq_any(ids))
         .select((
+            tenants::id,
             tenants::endpoints_version,
             endpoints::id.nullable(),
             endpoints::user_id.nullable(),
@@ -43,12 +66,17 @@ pub async fn list(
         ))
         .load(conn)
         .await?;
-    let version = rows.iter().map(|row| row.0).next().unwrap_or(0);
-    let mut list = Vec::with_capacity(rows.len());
-    for (_, id, owner, patterns, status) in rows {
+    let mut found = HashMap::new();
+    for (tenant_id, version, id, owner, patterns, status) in rows {
+        let subscriptions = found
+            .entry(TenantId::from_uuid(tenant_id))
+            .or_insert_with(|| Subscriptions {
+                version,
+                list: Vec::new(),
+            });
         if let (Some(id), Some(owner), Some(patterns), Some(status)) = (id, owner, patterns, status)
         {
-            list.push(Subscription {
+            subscriptions.list.push(Subscription {
                 endpoint_id: EndpointId::from_uuid(id),
                 owner: UserId(owner),
                 event_patterns: read_patterns(patterns)?,
@@ -56,5 +84,5 @@ pub async fn list(
             });
         }
     }
-    Ok(Subscriptions { version, list })
+    Ok(found)
 }

@@ -186,6 +186,7 @@ async fn history() -> (World, Account) {
                        FROM old) moved
                  WHERE was = old.id;
              UPDATE old SET first_delivery_id = id;
+             ALTER TABLE old DROP COLUMN unsuccessful_status;
              DELETE FROM deliveries WHERE right(id::text, 1) < '8';
              INSERT INTO deliveries SELECT * FROM old",
         )

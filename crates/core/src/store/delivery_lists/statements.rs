@@ -23,12 +23,24 @@ pub(super) struct ByIndex {
 /// - `$14` rows at most: one more than the page may hold
 macro_rules! read_by {
     ($index_condition:literal) => {
+        read_from!(
+            "SELECT * FROM deliveries WHERE tenant_id = $1 AND id < $2 AND ",
+            $index_condition,
+            " ORDER BY id DESC LIMIT ",
+            ""
+        )
+    };
+}
+
+/// As [`read_by`], from what four texts say with the limit between the last two.
+macro_rules! read_from {
+    ($select:literal, $condition:literal, $limit:literal, $join:literal) => {
         ByIndex {
-            plain: read_by!($index_condition, max_page_rows!()),
-            filtered: read_by!($index_condition, max_scanned_rows!()),
+            plain: read_from!($select, $condition, $limit, $join, max_page_rows!()),
+            filtered: read_from!($select, $condition, $limit, $join, max_scanned_rows!()),
         }
     };
-    ($index_condition:literal, $rows:expr) => {
+    ($select:literal, $condition:literal, $limit:literal, $join:literal, $rows:expr) => {
         concat!(
             "SELECT scanned.*, leased.is_leased, scanned.passes AND leased.is_wanted AS is_match
              FROM (
@@ -47,12 +59,12 @@ macro_rules! read_by {
                         AND id >= $3 AS passes
                  FROM (
                      SELECT indexed.*, row_number() OVER (ORDER BY indexed.id DESC) AS position
-                     FROM (
-                         SELECT * FROM deliveries
-                         WHERE tenant_id = $1 AND id < $2 AND ",
-            $index_condition,
-            " ORDER BY id DESC LIMIT ",
+                     FROM (",
+            $select,
+            $condition,
+            $limit,
             $rows,
+            $join,
             "        ) indexed
                  ) found
              ) scanned
@@ -78,8 +90,19 @@ pub(super) const BY_EVENT: ByIndex = read_by!("event_id = $13 AND id >= $3");
 pub(super) const BY_ENDPOINT: ByIndex = read_by!("endpoint_id = $4");
 /// By `deliveries_type_idx`.
 pub(super) const BY_TYPE: ByIndex = read_by!("event_type = $6");
-/// By `deliveries_undelivered_idx`.
-pub(super) const BY_STATUS: ByIndex = read_by!("status = $5 AND status <> 'delivered'");
+/// By `deliveries_unsuccessful_idx`.
+pub(super) const BY_UNSUCCESSFUL_STATUS: ByIndex = read_by!("unsuccessful_status = $5");
+/// By the primary key of the queue, which holds all that is unfinished.
+pub(super) const BY_QUEUE: ByIndex = read_from!(
+    "SELECT unfinished.*
+     FROM (
+         SELECT delivery_id FROM delivery_queue ",
+    "WHERE tenant_id = $1 AND delivery_id < $2",
+    " ORDER BY delivery_id DESC LIMIT ",
+    ") waiting
+     JOIN deliveries unfinished ON unfinished.tenant_id = $1 AND unfinished.id = waiting.delivery_id
+     ORDER BY unfinished.id DESC"
+);
 /// By `deliveries_replays_idx`, which finds all replays of the same first delivery.
 pub(super) const BY_REPLAY: ByIndex = read_by!(
     "replay_of_delivery_id IS NOT NULL

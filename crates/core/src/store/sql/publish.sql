@@ -1,37 +1,44 @@
--- Stores events of one tenant with their deliveries and queue rows, all or nothing, unless the tenant's endpoints are
--- no longer those that the deliveries were made from: then nothing is stored and no row comes back.
+-- Stores events of several tenants with their deliveries and queue rows in one commit. Left out are the tenants whose
+-- endpoints are no longer those that the deliveries were made from; one row comes back for each of the others.
 --
--- $1 tenant  $2 endpoints_version that was matched against
--- $3..$6 events: id, type, group, payload
--- $7..$12 deliveries: id, event, endpoint, owner, first attempt, whether to send (else skipped)
+-- What a delivery copies of its event comes with it: looking it up among thousands of events would cost their product.
+--
+-- $1, $2 tenants, each once, and the endpoints_version that was matched against
+-- $3..$7 events: tenant, id, type, group, payload
+-- $8..$17 deliveries: tenant, id, event, endpoint, owner, first attempt, whether to send (else skipped), the event's
+-- type, group and payload size
 WITH unchanged AS MATERIALIZED (
-    SELECT FROM tenants WHERE id = $1 AND endpoints_version = $2
-),
-event AS MATERIALIZED (
-    SELECT event.*
-    FROM unchanged, unnest($3::uuid[], $4::text[], $5::text[], $6::bytea[])
-        AS event (id, event_type, event_group, payload)
+    SELECT tenants.id
+    FROM unnest($1::uuid[], $2::int8[]) AS matched (id, endpoints_version)
+    JOIN tenants ON tenants.id = matched.id AND tenants.endpoints_version = matched.endpoints_version
 ),
 delivery AS MATERIALIZED (
-    SELECT delivery.*, event.event_type, event.event_group, octet_length(event.payload) AS payload_bytes
-    FROM unnest($7::uuid[], $8::uuid[], $9::uuid[], $10::int8[], $11::uuid[], $12::bool[])
-        AS delivery (id, event_id, endpoint_id, user_id, attempt_id, is_sent)
-    JOIN event ON event.id = delivery.event_id
+    SELECT delivery.*
+    FROM unnest($8::uuid[], $9::uuid[], $10::uuid[], $11::uuid[], $12::int8[], $13::uuid[], $14::bool[], $15::text[],
+                $16::text[], $17::int4[])
+        AS delivery (tenant_id, id, event_id, endpoint_id, user_id, attempt_id, is_sent, event_type, event_group,
+                     payload_bytes)
+    JOIN unchanged ON unchanged.id = delivery.tenant_id
+),
+stored_event AS (
+    INSERT INTO events (tenant_id, id, event_type, event_group, payload)
+    SELECT event.*
+    FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::bytea[])
+        AS event (tenant_id, id, event_type, event_group, payload)
+    JOIN unchanged ON unchanged.id = event.tenant_id
 ),
 stored_delivery AS (
     INSERT INTO deliveries (tenant_id, id, endpoint_id, event_id, user_id, event_type, event_group, status,
                             attempt_id, first_delivery_id)
-    SELECT $1, id, endpoint_id, event_id, user_id, event_type, event_group,
+    SELECT tenant_id, id, endpoint_id, event_id, user_id, event_type, event_group,
            CASE WHEN is_sent THEN 'pending' ELSE 'skipped' END, attempt_id, id
     FROM delivery
 ),
 queued AS (
     INSERT INTO delivery_queue (tenant_id, delivery_id, endpoint_id, event_id, attempt_id, attempt_number,
                                 payload_bytes)
-    SELECT $1, id, endpoint_id, event_id, attempt_id, 1, payload_bytes
+    SELECT tenant_id, id, endpoint_id, event_id, attempt_id, 1, payload_bytes
     FROM delivery
     WHERE is_sent
 )
-INSERT INTO events (tenant_id, id, event_type, event_group, payload)
-SELECT $1, id, event_type, event_group, payload FROM event
-RETURNING id, created_at
+SELECT id AS tenant_id, now() AS created_at FROM unchanged

@@ -1,0 +1,2 @@
+-- The keys are the same as before, only younger.
+SELECT 1;
