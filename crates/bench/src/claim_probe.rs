@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use reprise_core::{
+    fair_share::{Caps, InFlight},
     ids::DispatcherId,
-    store::delivery_queue::{ClaimPosition, ClaimRequest, InFlight, claim_ready},
+    store::delivery_queue::{ClaimRequest, WalkPosition},
 };
+use reprise_testkit::claims::claim_fairly;
 
 use crate::figures::Percentiles;
 
@@ -22,24 +24,25 @@ pub async fn claim_time(conn: &mut AsyncPgConnection) -> Result<Duration> {
     for _ in 0..REPEATS {
         conn.batch_execute("BEGIN").await?;
         let began = Instant::now();
-        let claimed = claim(conn).await;
+        claim(conn).await;
         times.push(began.elapsed());
         conn.batch_execute("ROLLBACK").await?;
-        claimed?;
     }
     Ok(Percentiles::of(times).unwrap_or_default().p50)
 }
 
-async fn claim(conn: &mut AsyncPgConnection) -> Result<usize> {
+/// Finding what is ready, and taking of it.
+async fn claim(conn: &mut AsyncPgConnection) {
     let request = ClaimRequest {
         dispatcher_id: DispatcherId::new(),
         max_rows: ROWS,
         max_payload_bytes: i64::MAX,
         lease_margin: Duration::from_secs(15),
-        max_per_endpoint: ROWS,
-        max_per_tenant: ROWS,
+        caps: Caps {
+            per_endpoint: ROWS,
+            per_tenant: ROWS,
+        },
         in_flight: &InFlight::default(),
-        position: &ClaimPosition::default(),
     };
-    Ok(claim_ready(conn, &request).await?.claims.len())
+    claim_fairly(conn, &request, &WalkPosition::default()).await;
 }
