@@ -13,6 +13,7 @@ mod events;
 mod hook_requests;
 mod hooks;
 mod hostile;
+mod ingest;
 mod isolation;
 mod outage;
 mod played_dispatcher;
