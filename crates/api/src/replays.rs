@@ -61,9 +61,7 @@ pub async fn make<Answer: Serialize>(
         order,
         show,
     };
-    let kept = state
-        .with_connection(async |conn| idempotency::once(conn, key, making).await)
-        .await?;
+    let kept = idempotency::once_in_turn(state, key, making).await?;
     serde_json::from_slice(&kept).map_err(unreadable)
 }
 

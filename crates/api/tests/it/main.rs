@@ -14,6 +14,7 @@ mod hook_requests;
 mod hooks;
 mod hostile;
 mod isolation;
+mod keyed_turns;
 mod outage;
 mod played_dispatcher;
 mod publish;

@@ -15,6 +15,7 @@ use tracing::debug;
 
 use super::StoreError;
 use super::connection::establish;
+use super::turns::{Turn, TurnKey, Turns};
 
 /// How long a caller waits for a connection. Longer, and a client hangs while PostgreSQL is away; shorter, and a short
 /// burst is refused.
@@ -31,6 +32,7 @@ pub type PooledConnection<'a> =
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<AsyncPgConnection>,
+    turns: Turns,
 }
 
 impl Database {
@@ -56,7 +58,18 @@ impl Database {
             .max_size(max_connections)
             .connection_timeout(CHECKOUT_TIMEOUT)
             .build_unchecked(manager);
-        Self { pool }
+        Self {
+            pool,
+            turns: Turns::default(),
+        }
+    }
+
+    /// Waits for the turn of what two callers of this process should not be at inside PostgreSQL at once, where the
+    /// second would wait for the first with a connection that others need. Taken before [`run`](Self::run).
+    ///
+    /// Cancel safety: dropping the future leaves the queue.
+    pub async fn turn(&self, key: TurnKey) -> Turn {
+        self.turns.take(key).await
     }
 
     /// A connection, waiting at most three seconds for one.
