@@ -11,6 +11,7 @@ mod limits;
 mod lost;
 mod partitions;
 mod plans;
+mod pool;
 mod publish;
 mod replays;
 mod retention;
