@@ -21,6 +21,7 @@ mod publish;
 mod rate_limits;
 mod redeliver;
 mod replay;
+mod resealing;
 mod rotation;
 mod round_trips;
 mod rows;

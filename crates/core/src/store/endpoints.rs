@@ -1,5 +1,7 @@
 //! Endpoints. Secrets and custom headers are sealed on their way in and opened on their way out.
 
+mod deletion;
+mod resealing;
 mod rotation;
 mod row;
 
@@ -23,6 +25,8 @@ use crate::ids::{EndpointId, TenantId, UserId};
 use crate::sealing::KeyRing;
 use row::{EndpointRow, SettingsRow};
 
+pub use deletion::{Deletion, delete};
+pub use resealing::{ResealedBatch, reseal};
 pub use rotation::{OverlapLength, forget_expired_secrets, rotate_secret};
 pub(super) use row::{read_policy, read_status};
 

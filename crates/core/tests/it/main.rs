@@ -14,6 +14,7 @@ mod plans;
 mod pool;
 mod publish;
 mod replays;
+mod resealing;
 mod retention;
 mod schema;
 mod settling;
