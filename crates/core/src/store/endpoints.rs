@@ -195,7 +195,7 @@ pub async fn load(
         .collect()
 }
 
-/// A change of an endpoint. What is `None` stays.
+/// What an endpoint becomes: the whole of it, what stays as it is included.
 #[derive(Clone, Debug)]
 pub struct EndpointChange {
     /// The settings from now on.
