@@ -8,6 +8,7 @@ mod cli;
 mod command;
 mod database_tls;
 mod deliveries;
+mod endpoint_nulls;
 mod endpoints;
 mod events;
 mod hook_requests;
