@@ -23,7 +23,10 @@ use crate::path_id;
 use crate::state::AppState;
 use body::EndpointPatch;
 
-pub use body::{DEFAULT_TIMEOUT, EndpointBody, EndpointPatchBody, any_event, read_url};
+pub use body::{
+    DEFAULT_TIMEOUT, EndpointBody, EndpointPatchBody, MAX_PATTERNS, any_event, read_url,
+};
+pub use signature::check_signature_header;
 pub use view::{EndpointResponse, EndpointWithSecret};
 
 /// What a list is called in its cursors.

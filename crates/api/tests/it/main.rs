@@ -11,6 +11,7 @@ mod deliveries;
 mod endpoint_nulls;
 mod endpoints;
 mod events;
+mod given_back;
 mod hook_requests;
 mod hooks;
 mod hostile;
