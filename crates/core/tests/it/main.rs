@@ -2,6 +2,7 @@
 
 mod accounts;
 mod attempts;
+mod canceled;
 mod claim;
 mod deadlocks;
 mod fairness;
