@@ -203,7 +203,8 @@ pub async fn list(
     let rows: Vec<AttemptRow> = attempts::table
         .filter(attempts::tenant_id.eq(tenant_id.as_uuid()))
         .filter(attempts::delivery_id.eq(delivery_id.as_uuid()))
-        .order(attempts::id.asc())
+        // Not by their ids: these are of several dispatchers' clocks.
+        .order(attempts::number.asc())
         .select(AttemptRow::as_select())
         .load(conn)
         .await?;
