@@ -62,6 +62,10 @@ pub async fn make<Answer: Serialize>(
         show,
     };
     let kept = idempotency::once_in_turn(state, key, making).await?;
+    if order.urgency == Urgency::Normal {
+        // An express one has notified in its commit, which takes a lock.
+        state.wake_up.ask();
+    }
     serde_json::from_slice(&kept).map_err(unreadable)
 }
 
