@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::web::{Data, Path, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use reprise_core::delivery::{Delivery, ReplayRefusal};
 use reprise_core::ids::{AttemptId, DeliveryId, EndpointId, TenantId};
 use reprise_core::scope::Scope;
@@ -15,7 +15,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::attempt_waiters::wait_for_attempt;
+use crate::attempt_waiters::{soon, wait_for_attempt};
 use crate::auth::Caller;
 use crate::body::pass_over;
 use crate::deliveries::{WebhookDeliveryResponse, not_found};
@@ -154,6 +154,13 @@ pub async fn replay(
     }
 }
 
+/// An answer that says how long it was waited for.
+fn after(wait: Duration) -> HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    response.insert_header(("Preference-Applied", format!("wait={}", wait.as_secs())));
+    response
+}
+
 fn show(delivery: &Delivery) -> WebhookDeliveryResponse {
     WebhookDeliveryResponse::from(delivery)
 }
@@ -178,12 +185,11 @@ async fn replay_and_wait(
     wait_for_attempt(state, &place, caller.tenant_id, attempt_id, deadline).await?;
     let kept: KeptId = serde_json::from_str(replay.answer.get()).map_err(unreadable)?;
     let id = path_id::delivery(&kept.id);
-    let found = state
-        .with_connection(async |conn| deliveries::find(conn, caller.tenant_id, id).await)
-        .await;
-    let mut response = HttpResponse::Ok();
-    response.insert_header(("Preference-Applied", format!("wait={}", wait.as_secs())));
-    match found {
+    let found = soon(state, async |conn| {
+        deliveries::find(conn, caller.tenant_id, id).await
+    });
+    let mut response = after(wait);
+    match found.await {
         Ok(delivery) => Ok(response.json(show(&delivery.ok_or_else(not_found)?))),
         // It has been made; telling the caller to try again would make another.
         Err(ApiError::Unavailable(_)) => Ok(response.json(replay.answer)),

@@ -29,3 +29,4 @@ mod round_trips;
 mod rows;
 mod stage;
 mod trial;
+mod wait;

@@ -8,7 +8,7 @@ use diesel_async::pooled_connection::{
 };
 use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager};
 use futures_util::FutureExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use super::StoreError;
@@ -89,7 +89,7 @@ impl Database {
         })
     }
 
-    /// Does something with a connection, within a deadline. A statement that still runs then is cancelled, and its
+    /// Does something with a connection, within a deadline that begins before there is one. A statement that still runs then is cancelled, and its
     /// connection does not go back to the pool.
     ///
     /// # Errors
@@ -101,9 +101,14 @@ impl Database {
         deadline: Duration,
         work: impl AsyncFnOnce(&mut AsyncPgConnection) -> Result<T, E>,
     ) -> Result<Result<T, E>, StoreError> {
-        let mut connection = self.connection().await?;
+        let end = Instant::now() + deadline;
+        let too_late =
+            || StoreError::Unavailable(format!("no answer within {} s", deadline.as_secs()));
+        let mut connection = timeout_at(end, self.connection())
+            .await
+            .map_err(|_| too_late())??;
         let cancel = connection.cancel_token();
-        if let Ok(result) = timeout(deadline, work(&mut connection)).await {
+        if let Ok(result) = timeout_at(end, work(&mut connection)).await {
             return Ok(result);
         }
         // The pool throws it away: else its next user would wait for the statement, and whether cancelling works is not
@@ -113,9 +118,6 @@ impl Database {
         if let Ok(Err(error)) = timeout(CANCEL_TIMEOUT, cancelling).await {
             debug!(%error, "Could not cancel a statement that took too long");
         }
-        Err(StoreError::Unavailable(format!(
-            "no answer within {} s",
-            deadline.as_secs()
-        )))
+        Err(too_late())
     }
 }
