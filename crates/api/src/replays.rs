@@ -150,6 +150,10 @@ pub async fn replay(
             let replay = make(&state, &caller, key.as_ref(), order, show).await?;
             Ok(HttpResponse::Ok().json(replay.answer))
         }
+        Some(wait) if wait.is_zero() => {
+            let replay = make(&state, &caller, key.as_ref(), order, show).await?;
+            Ok(after(wait).json(replay.answer))
+        }
         Some(wait) => replay_and_wait(&state, &caller, key.as_ref(), order, wait).await,
     }
 }
