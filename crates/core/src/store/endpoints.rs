@@ -5,9 +5,10 @@ mod resealing;
 mod rotation;
 mod row;
 
-use diesel::dsl::now;
+use diesel::dsl::{now, sql};
+use diesel::expression::SqlLiteral;
 use diesel::prelude::QueryableByName;
-use diesel::sql_types::{self, Array, Nullable, Timestamptz};
+use diesel::sql_types::{self, Array, Bool, Nullable, Timestamptz};
 use diesel::{
     ExpressionMethods, IntoSql, OptionalExtension, QueryDsl, SelectableHelper, insert_into,
 };
@@ -112,7 +113,14 @@ pub async fn find(
     row.map(|row: EndpointRow| row.open(keys)).transpose()
 }
 
-/// Lists a tenant's endpoints, newest first, deleted ones left out; by the primary key.
+/// Not deleted: in the words of `endpoints_present_idx`, which can't serve a status that is a parameter.
+fn is_present() -> SqlLiteral<Bool> {
+    sql("endpoints.status <> 'deleted'")
+}
+
+/// Lists a tenant's endpoints, newest first, deleted ones left out.
+///
+/// Index: `endpoints_present_idx`.
 ///
 /// # Errors
 ///
@@ -126,7 +134,7 @@ pub async fn list(
 ) -> Result<Vec<Endpoint>, StoreError> {
     let mut query = endpoints::table
         .filter(endpoints::tenant_id.eq(tenant_id.as_uuid()))
-        .filter(endpoints::status.ne(EndpointStatus::Deleted.as_str()))
+        .filter(is_present())
         .into_boxed();
     if let Some(before) = before {
         query = query.filter(endpoints::id.lt(before.as_uuid()));
@@ -372,11 +380,11 @@ pub async fn note_verified(
     Ok(noted.flatten())
 }
 
-/// Counts a tenant's endpoints, deleted ones left out.
+/// Counts a tenant's endpoints, deleted ones left out; by `endpoints_present_idx`.
 async fn count(conn: &mut AsyncPgConnection, tenant_id: TenantId) -> Result<i64, StoreError> {
     Ok(endpoints::table
         .filter(endpoints::tenant_id.eq(tenant_id.as_uuid()))
-        .filter(endpoints::status.ne(EndpointStatus::Deleted.as_str()))
+        .filter(is_present())
         .count()
         .get_result(conn)
         .await?)

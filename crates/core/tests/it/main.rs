@@ -7,6 +7,7 @@ mod claim;
 mod deadlocks;
 mod fairness;
 mod idempotency;
+mod kept_rows;
 mod leases;
 mod limits;
 mod lost;
