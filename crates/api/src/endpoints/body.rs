@@ -15,16 +15,16 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::both_families::status_asked_for;
-use super::signature::{SignatureChoice, check_secret, keep_secrets};
+use super::signature::{SignatureChoice, check_secret, check_signature_header, keep_secrets};
 use crate::faults::{Faults, Field, Fields, name};
 
 /// Event patterns of an endpoint at most.
-const MAX_PATTERNS: usize = 100;
+pub const MAX_PATTERNS: usize = 100;
 /// Characters of a description at most; the schema's `CHECK` is the same.
 const MAX_DESCRIPTION_CHARS: usize = 1_000;
 /// An endpoint's timeout, when the caller does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
-/// How requests are signed.
+/// How requests are signed. `null` is a field's default.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
 pub struct SignatureBody {
@@ -71,25 +71,29 @@ pub struct EndpointBody {
     retry_schedule: Option<Value>,
 }
 
-/// Changes to an endpoint.
+/// Changes to an endpoint. `null` resets a field to what it is by default, where it has a default that says nothing of its
+/// own; it is refused of `url`, `event_patterns`, `secret` and `enabled`.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
 pub struct EndpointPatchBody {
     /// Where requests go.
+    #[schema(value_type = String, required = false)]
     url: Option<String>,
-    /// A note for people.
+    /// A note for people; null: none.
     description: Option<String>,
     /// A type, `prefix.*` or `*`.
+    #[schema(value_type = Vec<String>, required = false)]
     event_patterns: Option<Vec<String>>,
-    /// One deadline for an attempt, 1 to 60.
+    /// One deadline for an attempt, 1 to 60; null: 15.
     timeout_seconds: Option<i32>,
     /// Retries after the first attempt, 0 to 50; null: the schedule's length.
     max_retries: Option<i32>,
-    /// Headers sent besides ours; replaces all that were there.
+    /// Headers sent besides ours; replaces all that were there; null: none.
     headers: Option<BTreeMap<String, String>>,
     /// Another signing secret, at once; one that overlaps with the old one: `rotate-secret`.
+    #[schema(value_type = String, required = false)]
     secret: Option<String>,
-    /// How requests are signed.
+    /// How requests are signed; null: `standard`.
     signature: Option<SignatureBody>,
     /// Attempts begun in a second at most, over all dispatchers; null: any number.
     #[schema(minimum = 1, maximum = 10_000)]
@@ -101,6 +105,7 @@ pub struct EndpointPatchBody {
     #[schema(schema_with = super::view::schedule_schema, required = false)]
     retry_schedule: Option<Value>,
     /// Whether it receives anything.
+    #[schema(value_type = bool, required = false)]
     enabled: Option<bool>,
 }
 
@@ -125,7 +130,7 @@ pub(super) struct EndpointPatch {
 }
 
 /// Reads a field whose `null` means its default.
-fn nullable<T>(
+pub(super) fn nullable<T>(
     fields: &mut Fields,
     field: &str,
     default: T,
@@ -148,9 +153,10 @@ impl EndpointPatch {
     pub(super) fn read_new(body: &[u8], rules: &UrlRules) -> Result<Self, Faults> {
         let faults = Faults::default();
         let mut fields = Fields::from_body(body, &faults)?;
-        let url = fields.required("url", |field| read_url(field, rules));
         let patch = Self {
-            url,
+            url: fields.required("url", |field| read_url(field, rules)),
+            event_patterns: fields.optional("event_patterns", read_patterns),
+            secret: fields.optional("secret", read_secret),
             ..Self::read_settings(&mut fields, faults)
         };
         fields.finish();
@@ -165,11 +171,12 @@ impl EndpointPatch {
     pub(super) fn read_change(body: &[u8], rules: &UrlRules) -> Result<Self, Faults> {
         let faults = Faults::default();
         let mut fields = Fields::from_body(body, &faults)?;
-        let url = fields.take("url").and_then(|field| read_url(field, rules));
-        let enabled = fields.optional("enabled", Field::boolean);
+        // Not `optional`: null would say nothing, or for patterns `*`, which nobody means who takes some away.
         let patch = Self {
-            url,
-            enabled,
+            url: fields.take("url").and_then(|field| read_url(field, rules)),
+            event_patterns: fields.take("event_patterns").and_then(read_patterns),
+            secret: fields.take("secret").and_then(read_secret),
+            enabled: fields.take("enabled").and_then(Field::boolean),
             ..Self::read_settings(&mut fields, faults)
         };
         fields.finish();
@@ -191,9 +198,7 @@ impl EndpointPatch {
             description: nullable(fields, "description", None, |field| {
                 field.text_up_to(MAX_DESCRIPTION_CHARS).map(Some)
             }),
-            event_patterns: nullable(fields, "event_patterns", vec![any_event()], |field| {
-                field.list(1..=MAX_PATTERNS, |item| item.parse(EventPattern::parse))
-            }),
+            event_patterns: None,
             timeout: nullable(fields, "timeout_seconds", DEFAULT_TIMEOUT, |field| {
                 Some(Duration::from_secs(field.integer(1..=60)?.unsigned_abs()))
             }),
@@ -201,7 +206,7 @@ impl EndpointPatch {
                 u32::try_from(field.integer(0..=50)?).ok().map(Some)
             }),
             headers: nullable(fields, "headers", CustomHeaders::default(), read_headers),
-            secret: fields.optional("secret", |field| field.text_up_to(256)),
+            secret: None,
             has_bad_signature: has_signature && signature.is_none(),
             signature,
             schedule: nullable(
@@ -234,7 +239,7 @@ impl EndpointPatch {
             &faults,
         );
         let custom_headers = self.headers.unwrap_or_default();
-        check_signature_header(&custom_headers, signature.as_ref(), &faults);
+        check_signature_header("headers", &custom_headers, signature.as_ref(), &faults);
         let settings = (|| {
             Some(EndpointSettings {
                 url: self.url?,
@@ -280,7 +285,7 @@ impl EndpointPatch {
             &faults,
         );
         let custom_headers = self.headers.unwrap_or_else(|| old.custom_headers.clone());
-        check_signature_header(&custom_headers, signature.as_ref(), &faults);
+        check_signature_header("headers", &custom_headers, signature.as_ref(), &faults);
         let status = status_asked_for(self.enabled, &endpoint.status);
         let change = (|| {
             let settings = EndpointSettings {
@@ -313,6 +318,14 @@ pub fn read_url(field: Field, rules: &UrlRules) -> Option<EndpointUrl> {
 /// The pattern that matches everything.
 pub fn any_event() -> EventPattern {
     EventPattern::parse("*").expect("the pattern that matches everything is one")
+}
+
+fn read_patterns(field: Field) -> Option<Vec<EventPattern>> {
+    field.list(1..=MAX_PATTERNS, |item| item.parse(EventPattern::parse))
+}
+
+fn read_secret(field: Field) -> Option<String> {
+    field.text_up_to(256)
 }
 
 fn read_headers(field: Field) -> Option<CustomHeaders> {
@@ -359,22 +372,4 @@ fn make_policy(
             faults.note(loc, "value_error", format!("Value error, {error}"));
         })
         .ok()
-}
-
-fn check_signature_header(
-    headers: &CustomHeaders,
-    signature: Option<&SignatureScheme>,
-    faults: &Faults,
-) {
-    if signature
-        .and_then(SignatureScheme::header)
-        .is_some_and(|header| headers.contains(header))
-    {
-        let loc = vec![name("body"), name("headers")];
-        faults.note(
-            loc,
-            "value_error",
-            "Value error, the signature's header can't be a custom header too",
-        );
-    }
 }

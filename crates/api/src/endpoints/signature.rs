@@ -1,18 +1,21 @@
 //! What a caller may say of an endpoint's signature.
 
+use reprise_core::custom_headers::{CustomHeaders, HeaderName};
 use reprise_core::signing::{
-    SchemeOptions, SignatureAlgorithm, SignatureScheme, SigningSecret, SigningSecretError,
-    SigningSecrets,
+    SchemeOptions, SignatureAlgorithm, SignaturePrefix, SignatureScheme, SigningSecret,
+    SigningSecretError, SigningSecrets,
 };
 
+use super::body::nullable;
 use crate::faults::{Faults, Field, name};
 
-/// What a body says of the signature; what it leaves out stays as it is, or is the scheme's default.
+/// What a body says of the signature; what it leaves out stays as it is, or is the scheme's default. Where it says `null`,
+/// it is the default: `Some(None)`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SignatureChoice {
     scheme: Option<String>,
-    header: Option<String>,
-    prefix: Option<String>,
+    header: Option<Option<String>>,
+    prefix: Option<Option<String>>,
     algorithm: Option<SignatureAlgorithm>,
 }
 
@@ -20,7 +23,7 @@ impl SignatureChoice {
     /// What `null` says.
     pub(super) fn standard() -> Self {
         Self {
-            scheme: Some(SignatureScheme::default().as_str().to_owned()),
+            scheme: Some(default_scheme()),
             algorithm: Some(SignatureAlgorithm::default()),
             ..Self::default()
         }
@@ -30,10 +33,15 @@ impl SignatureChoice {
     pub(super) fn read(field: Field) -> Option<Self> {
         let mut fields = field.object()?;
         let choice = Self {
-            scheme: fields.optional("scheme", Field::text),
-            header: fields.optional("header", Field::text),
-            prefix: fields.optional("prefix", Field::text),
-            algorithm: fields.optional("algorithm", |field| field.parse(SignatureAlgorithm::parse)),
+            scheme: nullable(&mut fields, "scheme", default_scheme(), Field::text),
+            header: nullable(&mut fields, "header", None, |field| field.text().map(Some)),
+            prefix: nullable(&mut fields, "prefix", None, |field| field.text().map(Some)),
+            algorithm: nullable(
+                &mut fields,
+                "algorithm",
+                SignatureAlgorithm::default(),
+                |field| field.parse(SignatureAlgorithm::parse),
+            ),
         };
         fields.finish();
         Some(choice)
@@ -49,14 +57,18 @@ impl SignatureChoice {
         let scheme = self.scheme.as_deref().unwrap_or_else(|| old.as_str());
         let kept = Some(old).filter(|old| old.as_str() == scheme);
         let options = SchemeOptions {
-            header: self
-                .header
-                .as_deref()
-                .or_else(|| Some(kept?.header()?.as_str())),
-            prefix: self
-                .prefix
-                .as_deref()
-                .or_else(|| Some(kept?.prefix()?.as_str())),
+            header: match &self.header {
+                Some(header) => header.as_deref(),
+                None => kept
+                    .and_then(SignatureScheme::header)
+                    .map(HeaderName::as_str),
+            },
+            prefix: match &self.prefix {
+                Some(prefix) => prefix.as_deref(),
+                None => kept
+                    .and_then(SignatureScheme::prefix)
+                    .map(SignaturePrefix::as_str),
+            },
             algorithm: self
                 .algorithm
                 .or_else(|| kept.map(SignatureScheme::algorithm)),
@@ -67,6 +79,25 @@ impl SignatureChoice {
                 faults.note(loc, "value_error", format!("Value error, {error}"));
             })
             .ok()
+    }
+}
+
+fn default_scheme() -> String {
+    SignatureScheme::default().as_str().to_owned()
+}
+
+/// Notes at this field that a custom header would take the signature's place.
+pub fn check_signature_header(
+    field: &str,
+    headers: &CustomHeaders,
+    signature: Option<&SignatureScheme>,
+    faults: &Faults,
+) {
+    let header = signature.and_then(SignatureScheme::header);
+    if header.is_some_and(|header| headers.contains(header)) {
+        let loc = vec![name("body"), name(field)];
+        let message = "Value error, the signature's header can't be a custom header too";
+        faults.note(loc, "value_error", message);
     }
 }
 

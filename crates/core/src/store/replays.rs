@@ -70,7 +70,8 @@ struct InsertedRow {
 }
 
 /// Makes the replay of a delivery that [`ReplaySource::check`] lets through, with its queue row. `None`, and nothing
-/// made, if the endpoint has been disabled since.
+/// made, if the endpoint has been disabled since. Of a normal one the caller tells the dispatchers: NOTIFY takes a lock at
+/// commit, and one for many replays will do.
 ///
 /// # Errors
 ///
@@ -82,10 +83,6 @@ pub async fn insert(
 ) -> Result<Option<Delivery>, StoreError> {
     let original = &source.delivery;
     let (id, attempt_id) = (DeliveryId::new(), AttemptId::new());
-    let channel = match urgency {
-        Urgency::Normal => notifications::READY,
-        Urgency::Express => notifications::EXPRESS,
-    };
     let inserted: Option<InsertedRow> = statement(include_str!("sql/insert_replay.sql"))
         .bind::<Uuid, _>(original.tenant_id.as_uuid())
         .bind::<Uuid, _>(id.as_uuid())
@@ -99,7 +96,7 @@ pub async fn insert(
         .bind::<Uuid, _>(original.id.as_uuid())
         .bind::<Integer, _>(source.payload_bytes.unwrap_or(0))
         .bind::<Bool, _>(urgency == Urgency::Express)
-        .bind::<Text, _>(channel)
+        .bind::<Text, _>(notifications::EXPRESS)
         .get_result(conn)
         .await
         .optional()?;

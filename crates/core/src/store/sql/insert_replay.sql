@@ -1,4 +1,5 @@
--- Makes a replay and its queue row, unless the endpoint ($3) is no longer enabled, and wakes a dispatcher ($13).
+-- Makes a replay and its queue row, unless the endpoint ($3) is no longer enabled. An express one ($12)
+-- wakes a dispatcher ($13).
 WITH enabled AS MATERIALIZED (
     SELECT FROM endpoints WHERE tenant_id = $1 AND id = $3 AND status = 'enabled'
 ),
@@ -13,4 +14,4 @@ replay AS (
     SELECT $1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9, $10 FROM enabled
     RETURNING created_at
 )
-SELECT created_at, pg_notify($13, '') FROM replay
+SELECT created_at, CASE WHEN $12 THEN pg_notify($13, '') END FROM replay
