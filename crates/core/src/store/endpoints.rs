@@ -1,14 +1,14 @@
 //! Endpoints. Secrets and custom headers are sealed on their way in and opened on their way out.
 
 mod deletion;
+mod present;
 mod resealing;
 mod rotation;
 mod row;
 
-use diesel::dsl::{now, sql};
-use diesel::expression::SqlLiteral;
+use diesel::dsl::now;
 use diesel::prelude::QueryableByName;
-use diesel::sql_types::{self, Array, Bool, Nullable, Timestamptz};
+use diesel::sql_types::{self, Array, Nullable, Timestamptz};
 use diesel::{
     ExpressionMethods, IntoSql, OptionalExtension, QueryDsl, SelectableHelper, insert_into,
 };
@@ -27,6 +27,7 @@ use crate::sealing::KeyRing;
 use row::{EndpointRow, SettingsRow};
 
 pub use deletion::{Deletion, delete};
+use present::IsPresent;
 pub use resealing::{ResealedBatch, reseal};
 pub use rotation::{OverlapLength, forget_expired_secrets, rotate_secret};
 pub(super) use row::{read_policy, read_status};
@@ -113,11 +114,6 @@ pub async fn find(
     row.map(|row: EndpointRow| row.open(keys)).transpose()
 }
 
-/// Not deleted: in the words of `endpoints_present_idx`, which can't serve a status that is a parameter.
-fn is_present() -> SqlLiteral<Bool> {
-    sql("endpoints.status <> 'deleted'")
-}
-
 /// Lists a tenant's endpoints, newest first, deleted ones left out.
 ///
 /// Index: `endpoints_present_idx`.
@@ -134,7 +130,7 @@ pub async fn list(
 ) -> Result<Vec<Endpoint>, StoreError> {
     let mut query = endpoints::table
         .filter(endpoints::tenant_id.eq(tenant_id.as_uuid()))
-        .filter(is_present())
+        .filter(IsPresent)
         .into_boxed();
     if let Some(before) = before {
         query = query.filter(endpoints::id.lt(before.as_uuid()));
@@ -384,7 +380,7 @@ pub async fn note_verified(
 async fn count(conn: &mut AsyncPgConnection, tenant_id: TenantId) -> Result<i64, StoreError> {
     Ok(endpoints::table
         .filter(endpoints::tenant_id.eq(tenant_id.as_uuid()))
-        .filter(is_present())
+        .filter(IsPresent)
         .count()
         .get_result(conn)
         .await?)

@@ -21,7 +21,9 @@ async fn delivery_count(world: &mut World, account: Account, event_type: &str) -
         Published::Stored {
             delivery_counts, ..
         } => delivery_counts.into_iter().sum(),
-        other => panic!("{other:?}"),
+        published @ (Published::SubscriptionsChanged
+        | Published::TooManyDeliveries
+        | Published::NoRoom) => panic!("{published:?}"),
     }
 }
 
