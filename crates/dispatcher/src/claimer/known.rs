@@ -53,11 +53,11 @@ impl Known {
 }
 
 impl KnownEndpoints {
-    /// Remembers endpoints that were found to have something.
-    pub(super) fn add(&mut self, found: &[Key], now: Instant) {
+    /// Remembers endpoints that were found to have something; whether there was room for all of them.
+    pub(super) fn add(&mut self, found: &[Key], now: Instant) -> bool {
         for key in found {
             if self.by_key.len() >= MAX_KNOWN {
-                return;
+                return false;
             }
             let known = self.by_key.entry(*key).or_insert(Known {
                 last_claimed: None,
@@ -67,6 +67,7 @@ impl KnownEndpoints {
             });
             known.is_quiet = false;
         }
+        true
     }
 
     /// All of them, which the walk passes over.
@@ -175,7 +176,7 @@ mod tests {
     fn one(now: Instant) -> (KnownEndpoints, Key) {
         let key = (TenantId::new(), EndpointId::new());
         let mut known = KnownEndpoints::default();
-        known.add(&[key], now);
+        assert!(known.add(&[key], now));
         (known, key)
     }
 
