@@ -160,6 +160,24 @@ async fn results_are_recorded_by_primary_keys() {
 }
 
 #[tokio::test]
+async fn a_plan_made_before_there_were_any_rows_looks_deliveries_up_by_their_keys() {
+    let mut world = World::create().await;
+    let plan = plan(
+        &mut world,
+        CHANGE_DELIVERIES,
+        "uuid[], uuid[], text[], int4[], uuid[], timestamptz[], int8[], int4[], text[]",
+        "'{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}'",
+    )
+    .await;
+    let lookups: Vec<&str> = plan
+        .lines()
+        .filter(|line| line.contains("Scan") && line.contains(" on deliveries_"))
+        .collect();
+    assert!(!lookups.is_empty(), "{plan}");
+    assert!(lookups.iter().all(|line| line.contains("_pkey")), "{plan}");
+}
+
+#[tokio::test]
 async fn settling_a_deleted_endpoint_looks_at_its_own_rows_alone() {
     let (mut world, _) = busy_queue().await;
     let plan = plan(
