@@ -10,6 +10,7 @@ mod pace;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -38,6 +39,8 @@ struct Shared {
     limits: Limits,
     wakeup: Arc<Wakeup>,
     books: Mutex<Books>,
+    /// Deliveries that hold a permit: claims that are being made hold some too.
+    held_count: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -111,6 +114,7 @@ impl Capacity {
                 limits,
                 wakeup,
                 books: Mutex::default(),
+                held_count: AtomicUsize::new(0),
             }),
         }
     }
@@ -135,7 +139,7 @@ impl Capacity {
         let taken = Arc::clone(&self.permits).try_acquire_many_owned(u32::from(wanted));
         Permits {
             held: taken.ok(),
-            wakeup: Arc::clone(&self.shared.wakeup),
+            shared: Arc::clone(&self.shared),
         }
     }
 
@@ -214,9 +218,9 @@ impl Capacity {
         }
     }
 
-    /// Permits in all.
-    pub(crate) fn max_in_flight(&self) -> usize {
-        usize::from(self.shared.limits.in_flight)
+    /// Deliveries that are claimed and not yet recorded, for metrics.
+    pub(crate) fn held_count(&self) -> usize {
+        self.shared.held_count.load(Ordering::Relaxed)
     }
 
     /// Permits that are free now, for metrics.
@@ -247,7 +251,7 @@ impl Shared {
 #[derive(Debug)]
 pub(crate) struct Permits {
     held: Option<OwnedSemaphorePermit>,
-    wakeup: Arc<Wakeup>,
+    shared: Arc<Shared>,
 }
 
 impl Permits {
@@ -263,9 +267,10 @@ impl Permits {
     /// Takes one out, for one delivery.
     pub(crate) fn split_one(&mut self) -> Option<Permit> {
         let held = self.held.as_mut()?.split(1)?;
+        self.shared.held_count.fetch_add(1, Ordering::Relaxed);
         Some(Permit {
             held: Some(held),
-            wakeup: Arc::clone(&self.wakeup),
+            shared: Arc::clone(&self.shared),
             limited: None,
         })
     }
@@ -275,28 +280,27 @@ impl Permits {
 #[derive(Debug)]
 pub(crate) struct Permit {
     held: Option<OwnedSemaphorePermit>,
-    wakeup: Arc<Wakeup>,
+    shared: Arc<Shared>,
     /// The endpoint, if it has a limit: then its next delivery may wait for this one to be recorded.
-    limited: Option<(Arc<Shared>, EndpointId)>,
+    limited: Option<EndpointId>,
 }
 
 impl Permit {
     /// Makes its end known to the claimer, if the claim's endpoint has a limit.
-    pub(crate) fn announce_end_of(&mut self, claim: &Claim, capacity: &Capacity) {
-        if claim.is_limited {
-            self.limited = Some((Arc::clone(&capacity.shared), claim.endpoint_id));
-        }
+    pub(crate) fn announce_end_of(&mut self, claim: &Claim) {
+        self.limited = claim.is_limited.then_some(claim.endpoint_id);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         drop(self.held.take());
-        if let Some((shared, endpoint_id)) = self.limited.take() {
-            shared.books().ended_at_limited.push(endpoint_id);
-            self.wakeup.nudge();
+        self.shared.held_count.fetch_sub(1, Ordering::Relaxed);
+        if let Some(endpoint_id) = self.limited.take() {
+            self.shared.books().ended_at_limited.push(endpoint_id);
+            self.shared.wakeup.nudge();
         }
-        self.wakeup.room_freed();
+        self.shared.wakeup.room_freed();
     }
 }
 
@@ -434,6 +438,15 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_that_is_being_made_has_nothing_in_flight() {
+        let (capacity, _) = capacity();
+        let mut permits = capacity.take_permits(10);
+        assert_eq!(capacity.held_count(), 0);
+        let _permit = permits.split_one();
+        assert_eq!(capacity.held_count(), 1);
+    }
+
+    #[test]
     fn a_panic_gives_permit_and_slot_back() {
         let (capacity, _) = capacity();
         let held = (
@@ -445,7 +458,7 @@ mod tests {
             panic!("in an attempt");
         }));
         assert!(panicked.is_err());
-        assert_eq!(capacity.free_permits(), 16);
+        assert_eq!((capacity.free_permits(), capacity.held_count()), (16, 0));
         assert!(capacity.in_flight().by_endpoint.is_empty());
         assert_eq!(capacity.room().payload_bytes, MAX_PAYLOAD_BYTES);
     }
