@@ -68,6 +68,18 @@ BODIES = [
     '{"url": "https://a.example", "rate_limit_per_second": 0, "max_in_flight": 1001}',
     '{"description": "%s"}' % ("x" * 1001),
     '{"url": null, "secret": 7}',
+    '{"url": "https://a.example", "signature": {"scheme": "md5", "algorithm": "rot13", "prefix": 1}}',
+    '{"url": "https://a.example", "signature": {"scheme": 1, "algorithm": []}}',
+    json.dumps({"url": "https://a.example", "event_patterns": ["a"] * 101}),
+    json.dumps({"url": "https://a.example", "headers": {f"X-{n}": "x" for n in range(33)}}),
+    # What JSON allows and no type of ours holds.
+    r'{"url": "\ud800", "description": "a\udc00b", "secret": 1e400}',
+    r'{"url": "https://a.example", "event_patterns": ["a", "\ud800", 1e400]}',
+    r'{"url": "https://a.example", "headers": {"a": "\ud800", "b": 1e400}}',
+    r'{"url": "https://a.example", "signature": {"header": "\ud800", "prefix": 1e400, "scheme": []}}',
+    r'{"url": "https://a.example", "timeout_seconds": 1e400, "max_retries": -1e400}',
+    r'{"url": "https://a.example", "timeout_seconds": "1e400", "max_retries": "\ud800"}',
+    r'{"url": 1e400, "description": {"\ud800": 1}, "surprise": ["\ud800"]}',
 ]
 
 QUERIES = ["limit=0", "limit=251", "limit=x", "limit=", "limit=1.5", "limit=99999999999999999999"]
@@ -106,9 +118,8 @@ def _allow_as_set(headers):
     return {**headers, "allow": allow and frozenset(word.strip() for word in allow.split(","))}
 
 
-def _schemas(stage):
-    ours = stage.call("GET", "/openapi.json")[1]["components"]["schemas"]
-    theirs = yardstick.app.openapi()["components"]["schemas"]
+def _schemas(ours, theirs):
+    ours, theirs = ours["components"]["schemas"], theirs["components"]["schemas"]
     differences = []
     for name in ("WebhookDeliveryResponse", "HTTPValidationError", "ValidationError"):
         our, their = json.loads(json.dumps(ours[name])), json.loads(json.dumps(theirs[name]))
@@ -126,6 +137,39 @@ def _schemas(stage):
     return differences
 
 
+def _parameters(operation):
+    """Parameters by place and name, with whether they are required and what they may be."""
+    return {
+        (one["in"], one["name"]): (one["required"], {key: value for key, value in one["schema"].items() if key != "title"})
+        for one in operation["parameters"]
+    }
+
+
+def _operation(ours, theirs):
+    """A's operation: all that FastAPI says of it, we say too. What we say besides must be optional for a client."""
+    path = "/v1/webhooks/deliveries/{delivery_id}/replay"
+    our, their = (document["paths"].get(path, {}).get("post", {}) for document in (ours, theirs))
+    pairs = {"summary": (our["summary"], their["summary"])}
+    our_parameters, their_parameters = _parameters(our), _parameters(their)
+    for key in our_parameters | their_parameters:
+        pairs[key] = (our_parameters.get(key), their_parameters.get(key))
+        if key not in their_parameters and not our_parameters[key][0]:
+            del pairs[key]
+    for status in their["responses"]:
+        pairs[status] = (_answer(our, status), _answer(their, status))
+    for name in [name for one in their["security"] for name in one]:
+        schemes = [document["components"]["securitySchemes"][name] for document in (ours, theirs)]
+        pairs[name] = tuple((one["type"], one["flows"]["password"]["tokenUrl"]) for one in schemes)
+        pairs[f"{name} is enough"] = (any(set(one) == {name} for one in our["security"]), True)
+    return [f"operation, {what}:\n    ours   {our}\n    theirs {their}" for what, (our, their) in pairs.items() if our != their]
+
+
+def _answer(operation, status):
+    """What an answer is called, and its schema by content type."""
+    answer = operation["responses"][status]
+    return answer["description"], {kind: content["schema"] for kind, content in answer["content"].items()}
+
+
 def check(stage, _receiver):
     server, port = _serve()
     our_port = urllib.parse.urlsplit(stage.url).port
@@ -133,7 +177,8 @@ def check(stage, _receiver):
     requests += [("POST", TOKEN, headers, body) for headers, body in FORMS]
     requests += [("POST", ENDPOINTS, {"X-API-Key": KEY, **JSON}, body) for body in BODIES]
     requests += [("GET", f"{ENDPOINTS}?{query}", {"X-API-Key": KEY}, None) for query in QUERIES]
-    differences = _schemas(stage)
+    documents = stage.call("GET", "/openapi.json")[1], yardstick.app.openapi()
+    differences = _schemas(*documents) + _operation(*documents)
     for request in requests:
         theirs = _ask(port, "good", *request)
         ours = _ask(our_port, stage.api_key, *request)
@@ -142,4 +187,4 @@ def check(stage, _receiver):
             differences.append(f"{request}:\n    ours   {ours}\n    theirs {theirs}")
     server.should_exit = True
     assert not differences, "\n  ".join([f"{len(differences)} differences", *differences])
-    return f"{len(requests)} requests answered alike, three schemas the same"
+    return f"{len(requests)} requests answered alike, three schemas and the operation the same"

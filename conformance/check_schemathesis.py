@@ -1,9 +1,12 @@
 """schemathesis over the whole OpenAPI document."""
 
 import os
+import pathlib
 import subprocess
 import tempfile
 
+# Verifying and redelivering wait for the receiver up to 30 seconds.
+LONGEST_SECONDS = "35"
 EXAMPLES = os.environ.get("CONFORMANCE_EXAMPLES", "40")
 
 
@@ -21,10 +24,11 @@ def _run(stage, folder):
         [
             "schemathesis", "run", f"{stage.url}/openapi.json", "--seed", "1", "--max-examples", EXAMPLES,
             "--header", f"X-API-Key: {stage.api_key}", "--checks", "all", "--continue-on-failure", "--no-color",
-            "--request-timeout", "60",
+            "--request-timeout", "60", "--max-response-time", LONGEST_SECONDS,
             *EXCLUDED,
         ],
         capture_output=True, text=True, cwd=folder,
+        env={**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(pathlib.Path(__file__).parent)},
     )
 
 

@@ -77,7 +77,7 @@ fn read_filter(query: &Query) -> DeliveryFilter {
             .optional("endpoint_id", Field::uuid)
             .map(EndpointId::from_uuid),
         event_id: None,
-        status: query.optional("status", read_status),
+        status: query.optional("status", |field| field.one_of(&DeliveryStatus::ALL)),
         event_type: query.optional("event_type", |field| field.parse(EventType::parse)),
         event_group: query.optional("event_group", |field| field.parse(EventGroup::parse)),
         created_after: query.optional("created_after", Field::instant),
@@ -89,22 +89,6 @@ fn read_filter(query: &Query) -> DeliveryFilter {
             .optional("replay_of", Field::uuid)
             .map(DeliveryId::from_uuid),
     }
-}
-
-fn read_status(field: Field) -> Option<DeliveryStatus> {
-    let here = field.clone();
-    let text = field.text()?;
-    text.parse().ok().or_else(|| {
-        let names: Vec<String> = DeliveryStatus::ALL
-            .iter()
-            .map(|status| format!("'{status}'"))
-            .collect();
-        let (last, others) = names.split_last()?;
-        here.fault(
-            "enum",
-            format!("Input should be {} or {last}", others.join(", ")),
-        )
-    })
 }
 
 /// Shows a delivery.
@@ -141,14 +125,9 @@ pub async fn list_attempts(
     caller.require(Scope::WebhooksRead)?;
     let id = path_id::delivery(&id);
     let found = state
-        .with_connection(async |conn| {
-            let delivery = store::find(conn, caller.tenant_id, id).await?;
-            if delivery.is_none() {
-                return Err(not_found());
-            }
-            Ok(attempts::list(conn, caller.tenant_id, id).await?)
-        })
-        .await?;
+        .with_connection(async |conn| attempts::list(conn, caller.tenant_id, id).await)
+        .await?
+        .ok_or_else(not_found)?;
     Ok(HttpResponse::Ok().json(AttemptList {
         items: found.iter().map(AttemptResponse::from).collect(),
     }))

@@ -2,6 +2,7 @@
 
 mod body;
 pub mod both_families;
+mod described;
 pub mod rotation;
 mod signature;
 pub mod trial;
@@ -23,9 +24,8 @@ use crate::path_id;
 use crate::state::AppState;
 use body::EndpointPatch;
 
-pub use body::{
-    DEFAULT_TIMEOUT, EndpointBody, EndpointPatchBody, MAX_PATTERNS, any_event, read_url,
-};
+pub use body::{DEFAULT_TIMEOUT, MAX_PATTERNS, any_event, read_url};
+pub use described::{EndpointBody, EndpointPatchBody};
 pub use signature::check_signature_header;
 pub use view::{EndpointResponse, EndpointWithSecret};
 
@@ -40,7 +40,8 @@ fn not_found() -> ApiError {
 #[utoipa::path(
     post, path = "/v1/webhooks/endpoints", tag = "endpoints", operation_id = "create_endpoint",
     request_body = EndpointBody,
-    responses((status = 201, body = EndpointWithSecret), (status = 422, body = crate::error::ValidationBody))
+    responses((status = 201, body = EndpointWithSecret), (status = 409, body = crate::error::ErrorBody),
+              (status = 422, body = crate::error::ValidationBody))
 )]
 pub async fn create(
     caller: Caller,

@@ -6,8 +6,11 @@
 
 mod body;
 mod field;
+mod json;
 mod json_position;
 mod query;
+mod shape;
+mod whole;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

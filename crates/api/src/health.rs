@@ -32,7 +32,8 @@ pub async fn live() -> HttpResponse {
 
 /// Whether requests can be served: PostgreSQL answers, is migrated, and has room for days to come.
 #[utoipa::path(get, path = "/readyz", tag = "operations", operation_id = "readyz", security(()),
-    responses((status = 200, body = HealthResponse), (status = 503, body = HealthResponse)))]
+    responses((status = 200, body = HealthResponse),
+              (status = 503, body = HealthResponse, example = json!({"status": "PostgreSQL is not available"}))))]
 pub async fn ready(state: Data<AppState>) -> HttpResponse {
     let remaining = state
         .with_connection(async |conn| partitions::remaining(conn).await)

@@ -9,6 +9,7 @@ mod cli;
 mod client_address;
 mod config;
 mod deliveries;
+mod docs;
 mod endpoints;
 mod error;
 mod events;

@@ -5,11 +5,11 @@ use std::time::Duration;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use reprise_core::delivery::{Delivery, ReplayRefusal};
-use reprise_core::ids::{AttemptId, DeliveryId, EndpointId, TenantId};
+use reprise_core::ids::{AttemptId, TenantId};
 use reprise_core::scope::Scope;
 use reprise_core::store::AsyncPgConnection;
 use reprise_core::store::deliveries;
-use reprise_core::store::replays::{self as store, Urgency};
+use reprise_core::store::replays::{self as store, ReplayOrder, Urgency};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
@@ -23,17 +23,6 @@ use crate::error::ApiError;
 use crate::idempotency::{self, Key, KeyedWork};
 use crate::state::AppState;
 use crate::{path_id, prefer};
-
-/// What is to be replayed, and how.
-#[derive(Clone, Copy, Debug)]
-pub struct ReplayOrder {
-    /// The delivery that is named.
-    pub delivery_id: DeliveryId,
-    /// The endpoint that it must belong to, where the path names one.
-    pub endpoint_id: Option<EndpointId>,
-    /// How soon.
-    pub urgency: Urgency,
-}
 
 /// A replay that has been made, now or by the first request with the same key; so it is kept, too.
 #[derive(Debug, Serialize, Deserialize)]
@@ -78,7 +67,7 @@ struct Making<Answer> {
 
 impl<Answer: Serialize> KeyedWork for Making<Answer> {
     async fn run(self, conn: &mut AsyncPgConnection) -> Result<Vec<u8>, ApiError> {
-        let delivery = insert(conn, self.tenant_id, self.order).await?;
+        let delivery = insert(conn, self.tenant_id, &self.order).await?;
         let answer = to_raw_value(&(self.show)(&delivery)).map_err(unreadable)?;
         idempotency::answer(&Replay {
             attempt_id: delivery.attempt_id.as_uuid(),
@@ -95,8 +84,12 @@ pub fn unreadable(error: impl std::fmt::Display) -> ApiError {
 async fn insert(
     conn: &mut AsyncPgConnection,
     tenant_id: TenantId,
-    order: ReplayOrder,
+    order: &ReplayOrder,
 ) -> Result<Delivery, ApiError> {
+    if let Some(replay) = store::make(conn, tenant_id, order).await? {
+        return Ok(replay);
+    }
+    // Why not may cost another look.
     let source = store::find_source(conn, tenant_id, order.delivery_id)
         .await?
         .filter(|source| {
@@ -106,15 +99,16 @@ async fn insert(
         })
         .ok_or_else(not_found)?;
     source.check()?;
-    let inserted = store::insert(conn, &source, order.urgency).await?;
-    inserted.ok_or(ApiError::ReplayRefused(ReplayRefusal::EndpointDisabled))
+    // What forbade it has gone meanwhile.
+    let made = store::make(conn, tenant_id, order).await?;
+    made.ok_or(ApiError::ReplayRefused(ReplayRefusal::NotFinished))
 }
 
 /// Replays a delivery: a new delivery of the same event to the same endpoint, as the endpoint is now.
 #[utoipa::path(
     post, path = "/v1/webhooks/deliveries/{delivery_id}/replay", tag = "deliveries",
     summary = "Replay Webhook Delivery", operation_id = "replay_webhook_delivery",
-    params(("delivery_id" = String, Path), ("X-API-Key" = Option<String>, Header),
+    params(("delivery_id" = String, Path),
            ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key gets the first answer"),
            ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the first attempt")),
     responses((status = 200, description = "Successful Response", body = WebhookDeliveryResponse),

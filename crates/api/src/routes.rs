@@ -6,7 +6,9 @@ use actix_web::web::{self, PathConfig, ServiceConfig};
 
 use crate::auth::login;
 use crate::error::ApiError;
-use crate::{api_keys, deliveries, endpoints, events, health, hooks, metrics, openapi, replays};
+use crate::{
+    api_keys, deliveries, docs, endpoints, events, health, hooks, metrics, openapi, replays,
+};
 use known_path::path;
 
 /// Adds every route to the application.
@@ -30,8 +32,9 @@ fn open(config: &mut ServiceConfig) {
         .service(path("/readyz").get(health::ready))
         .service(path("/metrics").get(metrics::show))
         .service(path("/openapi.json").get(openapi::json))
-        .service(web::redirect("/docs", "/docs/"))
-        .service(openapi::docs())
+        .service(path("/docs").get(docs::lead))
+        .service(path("/docs/").get(docs::page))
+        .service(path("/docs/{file}").get(docs::file))
         .service(path("/v1/auth/token").post(login::create_token));
 }
 

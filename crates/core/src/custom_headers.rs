@@ -1,11 +1,10 @@
 //! Header names and values that a tenant may choose for the requests to its receivers.
 
-use std::fmt;
+mod name;
 
 use crate::secret::SecretText;
 
-/// Longest header name in bytes; real ones stay far below, and names count in every request.
-pub const MAX_NAME_BYTES: usize = 128;
+pub use name::{HeaderName, HeaderNameError, MAX_NAME_BYTES, is_reserved_header};
 
 /// Longest header value in bytes: room for a signed token; receivers commonly refuse more than 8 KiB
 /// of headers in all.
@@ -17,98 +16,6 @@ pub const MAX_TOTAL_BYTES: usize = 4096;
 /// Most custom headers of an endpoint; common servers refuse requests with more than about 100.
 pub const MAX_HEADERS: usize = 32;
 
-/// Names that a tenant may not set: those which frame the message or manage the connection (RFC
-/// 9110 §7.6, §10.1.1; RFC 9112 §6), those by which a request could reach another receiver than the
-/// URL's, and those whose value is ours to say.
-const RESERVED_NAMES: [&str; 13] = [
-    "accept-encoding",
-    "connection",
-    "date",
-    "expect",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "via",
-];
-
-/// Whole families of reserved names; `webhook-` is what a receiver verifies us by.
-const RESERVED_PREFIXES: [&str; 3] = ["content-", "proxy-", "webhook-"];
-
-/// Says whether only Reprise may set this header, in whatever case it is written.
-pub fn is_reserved_header(name: &str) -> bool {
-    RESERVED_NAMES
-        .iter()
-        .any(|reserved| name.eq_ignore_ascii_case(reserved))
-        || RESERVED_PREFIXES.iter().any(|prefix| {
-            name.as_bytes()
-                .get(..prefix.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
-        })
-}
-
-/// The name of a header that a tenant may set, written as the tenant wrote it.
-#[derive(Clone, Debug)]
-pub struct HeaderName(String);
-
-impl HeaderName {
-    /// Parses a header name.
-    ///
-    /// # Errors
-    ///
-    /// Says which rule the name breaks.
-    pub fn parse(name: &str) -> Result<Self, HeaderNameError> {
-        if name.is_empty() || !name.bytes().all(is_token_byte) {
-            return Err(HeaderNameError::NotAToken);
-        }
-        if name.len() > MAX_NAME_BYTES {
-            return Err(HeaderNameError::TooLong);
-        }
-        if is_reserved_header(name) {
-            return Err(HeaderNameError::Reserved(name.to_owned()));
-        }
-        Ok(Self(name.to_owned()))
-    }
-
-    /// The name as the tenant wrote it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Header names are compared without regard to case (RFC 9110 §5.1).
-impl PartialEq for HeaderName {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.eq_ignore_ascii_case(&other.0)
-    }
-}
-
-impl Eq for HeaderName {}
-
-impl fmt::Display for HeaderName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Why a tenant may not use a header name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HeaderNameError {
-    /// Empty, or with a character that RFC 9110 §5.6.2 does not allow.
-    #[error("a header name must be one or more of the characters that HTTP allows in a token")]
-    NotAToken,
-    /// Longer than [`MAX_NAME_BYTES`].
-    #[error("a header name must be at most {MAX_NAME_BYTES} bytes long")]
-    TooLong,
-    /// One of ours; see [`is_reserved_header`].
-    #[error("header '{0}' is set by Reprise and cannot be chosen")]
-    Reserved(String),
-}
-
 /// The headers that an endpoint's requests carry besides ours.
 ///
 /// Values are secrets: they often hold a receiver's credentials.
@@ -116,32 +23,19 @@ pub enum HeaderNameError {
 pub struct CustomHeaders(Vec<(HeaderName, SecretText)>);
 
 impl CustomHeaders {
-    /// Parses pairs of name and value; white space around a value is dropped, as HTTP does.
+    /// Parses pairs of name and value.
     ///
     /// # Errors
     ///
-    /// Says which rule which header breaks. Values are never part of the message.
+    /// The first fault; [`CustomHeadersDraft`] is for those who want all.
     pub fn parse<'a>(
         pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, CustomHeadersError> {
-        let mut headers: Vec<(HeaderName, SecretText)> = Vec::new();
-        let mut total_bytes = 0;
+        let mut draft = CustomHeadersDraft::default();
         for (name, value) in pairs {
-            if headers.len() == MAX_HEADERS {
-                return Err(CustomHeadersError::TooMany);
-            }
-            let name = HeaderName::parse(name)?;
-            if headers.iter().any(|(other, _)| *other == name) {
-                return Err(CustomHeadersError::Duplicate(name));
-            }
-            let value = parse_value(&name, value)?;
-            total_bytes += name.as_str().len() + value.len();
-            if total_bytes > MAX_TOTAL_BYTES {
-                return Err(CustomHeadersError::TotalTooLong);
-            }
-            headers.push((name, SecretText::new(value)));
+            draft.add(name, value)?;
         }
-        Ok(Self(headers))
+        draft.finish()
     }
 
     /// The headers in the order in which they were given.
@@ -152,6 +46,45 @@ impl CustomHeaders {
     /// Says whether a header of this name is set, in whatever case.
     pub fn contains(&self, name: &HeaderName) -> bool {
         self.iter().any(|(other, _)| other == name)
+    }
+}
+
+/// Custom headers that are taken one by one, so that each fault can be told beside its header.
+#[derive(Debug, Default)]
+pub struct CustomHeadersDraft(CustomHeaders);
+
+impl CustomHeadersDraft {
+    /// Takes one more header; white space around its value is dropped, as HTTP does.
+    ///
+    /// # Errors
+    ///
+    /// Says which rule it breaks, and it is not taken. The value is never part of the message.
+    pub fn add(&mut self, name: &str, value: &str) -> Result<(), CustomHeadersError> {
+        let CustomHeaders(headers) = &mut self.0;
+        if headers.len() == MAX_HEADERS {
+            return Err(CustomHeadersError::TooMany);
+        }
+        let name = HeaderName::parse(name)?;
+        if headers.iter().any(|(other, _)| *other == name) {
+            return Err(CustomHeadersError::Duplicate(name));
+        }
+        let value = SecretText::new(parse_value(&name, value)?);
+        headers.push((name, value));
+        Ok(())
+    }
+
+    /// All that were taken.
+    ///
+    /// # Errors
+    ///
+    /// [`CustomHeadersError::TotalTooLong`].
+    pub fn finish(self) -> Result<CustomHeaders, CustomHeadersError> {
+        let bytes =
+            |(name, value): (&HeaderName, &SecretText)| name.as_str().len() + value.expose().len();
+        if self.0.iter().map(bytes).sum::<usize>() > MAX_TOTAL_BYTES {
+            return Err(CustomHeadersError::TotalTooLong);
+        }
+        Ok(self.0)
     }
 }
 
@@ -189,11 +122,6 @@ fn parse_value<'a>(name: &HeaderName, value: &'a str) -> Result<&'a str, CustomH
     Ok(value.trim_matches([' ', '\t']))
 }
 
-/// RFC 9110 §5.6.2, `tchar`.
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -220,38 +148,12 @@ mod tests {
     }
 
     #[test]
-    fn reserved_names_are_refused_in_any_case() {
-        for name in [
-            "Host",
-            "CONTENT-LENGTH",
-            "Content-Type",
-            "Webhook-Id",
-            "te",
-            "Proxy-Foo",
-        ] {
-            assert_eq!(
-                parse_one(name, "x"),
-                Err(HeaderNameError::Reserved(name.to_owned()).into())
-            );
-        }
-        assert!(!is_reserved_header("X-Host"));
-        assert!(!is_reserved_header("Webhook"));
-    }
-
-    #[test]
     fn values_cannot_split_the_request() {
         for value in ["a\r\nHost: b", "a\nb", "a\0b", "ä", "\u{7f}"] {
             assert!(matches!(
                 parse_one("X-A", value),
                 Err(CustomHeadersError::ForbiddenCharacter(_))
             ));
-        }
-        for name in ["", "X A", "X:A", "X\r\nA", "Ä"] {
-            assert_eq!(
-                parse_one(name, "x"),
-                Err(HeaderNameError::NotAToken.into()),
-                "{name:?}"
-            );
         }
     }
 
@@ -278,6 +180,22 @@ mod tests {
             CustomHeaders::parse(heavy),
             Err(CustomHeadersError::TotalTooLong)
         );
+    }
+
+    #[test]
+    fn what_is_refused_is_not_taken_and_the_rest_is() {
+        let mut draft = CustomHeadersDraft::default();
+        for (name, value, is_good) in [
+            ("X A", "1", false),
+            ("X-A", "1", true),
+            ("X-B", "1\n", false),
+            ("x-a", "2", false),
+            ("X-B", "2", true),
+        ] {
+            assert_eq!(draft.add(name, value).is_ok(), is_good, "{name}: {value:?}");
+        }
+        let taken = CustomHeaders::parse([("X-A", "1"), ("X-B", "2")]);
+        assert_eq!(draft.finish(), taken);
     }
 
     #[test]

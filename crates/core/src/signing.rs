@@ -9,17 +9,19 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+pub use self::prefix::{SignaturePrefix, SignaturePrefixError};
 pub use self::rotation::{Overlap, PreviousSecret, SigningSecrets};
-pub use self::scheme::{
-    SchemeOptions, SignatureAlgorithm, SignaturePrefix, SignatureScheme, SignatureSchemeError,
-};
+pub use self::scheme::{SchemeConflict, SchemeConflicts, SchemeOptions, SignatureScheme};
 pub use self::secret::{SigningSecret, SigningSecretError};
 pub use self::standard_key::StandardKeyError;
+pub use self::words::{SchemeName, SignatureAlgorithm};
 
+mod prefix;
 mod rotation;
 mod scheme;
 mod secret;
 mod standard_key;
+mod words;
 
 /// The header of [`SignatureScheme::Standard`].
 pub const STANDARD_HEADER: &str = "webhook-signature";
@@ -128,6 +130,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::custom_headers::HeaderName;
 
     const STANDARD: SignatureScheme = SignatureScheme::Standard(SignatureAlgorithm::HmacSha256);
 
@@ -142,13 +145,11 @@ mod tests {
             .expect("the published secret parses")
     }
 
-    fn scheme(name: &str, header: &str, prefix: Option<&str>) -> SignatureScheme {
-        let options = SchemeOptions {
-            header: Some(header),
-            prefix,
-            algorithm: None,
-        };
-        SignatureScheme::parse(name, options).expect("a test scheme parses")
+    fn body(header: &str, prefix: &str) -> SignatureScheme {
+        SignatureScheme::Body {
+            header: HeaderName::parse(header).expect("a test header parses"),
+            prefix: SignaturePrefix::parse(prefix).expect("a test prefix parses"),
+        }
     }
 
     fn text_secret(scheme: &SignatureScheme, text: &str) -> SigningSecret {
@@ -188,7 +189,7 @@ mod tests {
     /// Expected values made with `openssl dgst -sha256 -hmac abc123`.
     #[test]
     fn the_other_schemes_agree_with_openssl() {
-        let body = scheme("body", "X-Hub-Signature-256", Some("sha256="));
+        let body = body("X-Hub-Signature-256", "sha256=");
         let secret = text_secret(&body, "abc123");
         assert_eq!(
             signed(&body, &[&secret]),
@@ -198,7 +199,8 @@ mod tests {
                     .to_owned()
             )
         );
-        let timestamped = scheme("timestamped", "X-Signature", None);
+        let timestamped =
+            SignatureScheme::new(SchemeName::Timestamped, SchemeOptions::default()).expect("valid");
         assert_eq!(
             signed(&timestamped, &[&secret]),
             (
@@ -216,7 +218,7 @@ mod tests {
         assert!(verifies(own_secret().expose(), &MESSAGE, &both));
         assert!(verifies(old.expose(), &MESSAGE, &both));
 
-        let body = scheme("body", "X-Signature", None);
+        let body = body("X-Signature", "");
         assert_eq!(
             signed(&body, &[&own_secret(), &old]),
             signed(&body, &[&own_secret()])
@@ -225,7 +227,7 @@ mod tests {
 
     #[test]
     fn secrets_that_cannot_sign_are_an_error() {
-        let body = scheme("body", "X-Signature", None);
+        let body = body("X-Signature", "");
         let text = text_secret(&body, "abc123");
         assert_eq!(sign(&STANDARD, &[], &MESSAGE), Err(SignError::NoSecret));
         assert_eq!(

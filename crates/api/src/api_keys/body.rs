@@ -4,18 +4,33 @@ use reprise_core::display_name::DisplayName;
 use reprise_core::scope::{Scope, Scopes};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Array, ArrayBuilder, SchemaType, Type};
 
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::faults::{Faults, Field, Fields};
+use crate::openapi::words;
+
+/// The schema of scopes.
+fn scopes_schema() -> Array {
+    ArrayBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
+        .items(words::<Scope>())
+        .min_items(Some(1))
+        .max_items(Some(Scope::ALL.len()))
+        .description(Some("What it may do; default: all that the caller may."))
+        .build()
+}
 
 /// A new API key.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
 pub struct ApiKeyBody {
     /// For people: 1 to 200 characters.
+    #[schema(min_length = 1, max_length = 200)]
     name: String,
     /// What it may do, at least one scope; default: all that the caller may.
+    #[schema(schema_with = scopes_schema, required = false)]
     scopes: Option<Vec<String>>,
     /// When it ends by itself: RFC 3339, in the future; default: never.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -36,7 +51,7 @@ impl ApiKeyDraft {
         let mut fields = Fields::from_body(body, &faults)?;
         let name = fields.required("name", |field| field.parse(DisplayName::parse));
         let scopes = fields.optional("scopes", |field| {
-            field.list(1..=Scope::ALL.len(), |item| item.parse(str::parse::<Scope>))
+            field.list(1..=Scope::ALL.len(), |item| item.one_of(&Scope::ALL))
         });
         let expires_at = fields.optional("expires_at", |field| read_expiry(field, now));
         fields.finish();

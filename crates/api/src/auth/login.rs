@@ -1,14 +1,13 @@
 //! `POST /v1/auth/token`: OAuth2's password grant (RFC 6749 section 4.3).
 
-use actix_web::body::BoxBody;
-use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderValue};
+mod refusal;
+
+use actix_web::http::header;
 use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use actix_web::{HttpRequest, HttpResponse};
 use reprise_core::scope::Scopes;
 use reprise_core::store::users::{self, User};
 use serde::Serialize;
-use serde_json::json;
 use utoipa::ToSchema;
 
 use super::password::MAX_PASSWORD_BYTES;
@@ -16,11 +15,13 @@ use super::token::{Claims, LIFETIME_SECONDS};
 use crate::body;
 use crate::client_address::client_address;
 use crate::error::ApiError;
-use crate::faults::{Fault, Faults, name};
+use crate::faults::{Faults, name};
 use crate::state::AppState;
 
+pub use refusal::{Refusal, TokenError, TokenValidationError};
+
 /// Longest form: names and passwords are no longer than that, however they are encoded.
-const MAX_FORM_BYTES: usize = 16 * 1024;
+pub const MAX_FORM_BYTES: usize = 16 * 1024;
 
 /// A token for a password (RFC 6749 section 5.1).
 #[derive(Debug, Serialize, ToSchema)]
@@ -60,7 +61,8 @@ struct Login {
     post, path = "/v1/auth/token", tag = "auth", operation_id = "create_token", security(()),
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, body = TokenResponse), (status = 400, description = "Unknown or excessive scope"),
-              (status = 401, description = "Wrong name or password"), (status = 422, description = "Validation Error"),
+              (status = 401, description = "Wrong name or password"),
+              (status = 422, description = "Validation Error", body = TokenValidationError),
               (status = 429, description = "Too many wrong passwords"))
 )]
 pub async fn create_token(
@@ -70,24 +72,21 @@ pub async fn create_token(
 ) -> HttpResponse {
     log_in(&state, &request, payload)
         .await
-        .unwrap_or_else(|error| refuse(&error))
+        .unwrap_or_else(|refusal| refusal.answer())
 }
 
 async fn log_in(
     state: &AppState,
     request: &HttpRequest,
     payload: Payload,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<HttpResponse, Refusal> {
     let form = body::read(request, payload, MAX_FORM_BYTES).await?;
-    let login = match read_form(request, &form) {
-        Ok(login) => login,
-        Err(faults) => return Ok(refuse_form(&faults)),
-    };
+    let login = read_form(request, &form).map_err(Refusal::Form)?;
     let Some(user) = limited(state, request, &login).await? else {
-        return Ok(wrong_password());
+        return Err(Refusal::WrongPassword);
     };
     let Some(scopes) = granted_scopes(&user, &login.scope) else {
-        return Ok(invalid_scope());
+        return Err(Refusal::InvalidScope);
     };
     let scope = scopes.to_string();
     let access_token = state.tokens.make(&Claims {
@@ -223,72 +222,4 @@ impl Form {
         }
         None
     }
-}
-
-/// Any other error, with RFC 6749's words besides.
-fn refuse(error: &ApiError) -> HttpResponse {
-    let is_passing = error.status_code().is_server_error()
-        || error.status_code() == StatusCode::TOO_MANY_REQUESTS;
-    let word = if is_passing {
-        "temporarily_unavailable"
-    } else {
-        "invalid_request"
-    };
-    let mut answer = error.answer();
-    answer
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer.map_body(|_, _| {
-        BoxBody::new(
-            json!({
-                "detail": error.to_string(),
-                "code": error.code(),
-                "error": word,
-                "error_description": error.to_string(),
-            })
-            .to_string(),
-        )
-    })
-}
-
-/// 422 as FastAPI writes it, with RFC 6749's words besides.
-fn refuse_form(faults: &Faults) -> HttpResponse {
-    let list: Vec<Fault> = faults.list();
-    let is_grant = list
-        .iter()
-        .any(|fault| fault.loc.last() == Some(&name("grant_type")));
-    let error = if is_grant {
-        "unsupported_grant_type"
-    } else {
-        "invalid_request"
-    };
-    let description = list
-        .first()
-        .map_or_else(String::new, |fault| fault.msg.clone());
-    HttpResponse::UnprocessableEntity()
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(json!({"detail": list, "error": error, "error_description": description}))
-}
-
-fn wrong_password() -> HttpResponse {
-    HttpResponse::Unauthorized()
-        .insert_header((header::WWW_AUTHENTICATE, "Bearer"))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(json!({
-            "detail": "Incorrect username or password",
-            "code": "invalid_grant",
-            "error": "invalid_grant",
-            "error_description": "Incorrect username or password",
-        }))
-}
-
-fn invalid_scope() -> HttpResponse {
-    HttpResponse::BadRequest()
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(json!({
-            "detail": "The user does not have the scope asked for",
-            "code": "invalid_scope",
-            "error": "invalid_scope",
-            "error_description": "The user does not have the scope asked for",
-        }))
 }

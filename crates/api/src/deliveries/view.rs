@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use reprise_core::attempt::Attempt;
+use reprise_core::attempt_outcome::ErrorKind;
 use reprise_core::delivery::Delivery;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::openapi::optional_words;
 use crate::timestamp::Timestamp;
 
 /// A delivery: A's schema of this name, with `attempt_count` besides.
@@ -64,6 +66,7 @@ pub struct AttemptResponse {
     response_body: Option<String>,
     response_body_truncated: bool,
     /// Null on success, else a stable word; `lost` where a dispatcher died over it.
+    #[schema(schema_with = optional_words::<ErrorKind>, required = false)]
     error_kind: Option<String>,
     error_message: Option<String>,
     remote_ip: Option<String>,

@@ -1,18 +1,15 @@
 //! What a caller may say of an endpoint, when making or changing one.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use reprise_core::custom_headers::CustomHeaders;
+use reprise_core::custom_headers::{CustomHeaders, CustomHeadersDraft, MAX_HEADERS};
 use reprise_core::endpoint::{Endpoint, EndpointLimits, EndpointSettings};
 use reprise_core::endpoint_url::{EndpointUrl, UrlRules};
 use reprise_core::event_type::EventPattern;
 use reprise_core::retry::{RetryDelays, RetryPolicy, RetrySchedule};
 use reprise_core::signing::{SignatureScheme, SigningSecret, SigningSecrets};
 use reprise_core::store::endpoints::EndpointChange;
-use serde_json::Value;
-use utoipa::ToSchema;
 
 use super::both_families::status_asked_for;
 use super::signature::{SignatureChoice, check_secret, check_signature_header, keep_secrets};
@@ -24,90 +21,6 @@ pub const MAX_PATTERNS: usize = 100;
 const MAX_DESCRIPTION_CHARS: usize = 1_000;
 /// An endpoint's timeout, when the caller does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
-/// How requests are signed. `null` is a field's default.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "documents the body; it is read field by field")]
-pub struct SignatureBody {
-    /// `standard` (default), `timestamped` or `body`.
-    scheme: Option<String>,
-    /// The header that carries the signature; not with `standard`.
-    header: Option<String>,
-    /// What precedes the signature; only with `body`.
-    prefix: Option<String>,
-    /// `hmac-sha256` (default), or with `standard` also `ed25519`.
-    algorithm: Option<String>,
-}
-
-/// A new endpoint.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "documents the body; it is read field by field")]
-pub struct EndpointBody {
-    /// Where requests go.
-    url: String,
-    /// A note for people.
-    description: Option<String>,
-    /// A type, `prefix.*` or `*`; default `["*"]`.
-    event_patterns: Option<Vec<String>>,
-    /// One deadline for an attempt, 1 to 60, default 15.
-    timeout_seconds: Option<i32>,
-    /// Retries after the first attempt, 0 to 50; default: the schedule's length.
-    max_retries: Option<i32>,
-    /// Headers sent besides ours.
-    headers: Option<BTreeMap<String, String>>,
-    /// The signing secret, made by us if it is not given: `whsec_` and base64 of 24 to 64 bytes; with `ed25519` `whsk_`
-    /// and base64 of a seed, or of a seed and its public key; with `timestamped` and `body` 1 to 256 visible ASCII
-    /// characters.
-    secret: Option<String>,
-    /// How requests are signed.
-    signature: Option<SignatureBody>,
-    /// Attempts begun in a second at most, over all dispatchers; null: any number.
-    #[schema(minimum = 1, maximum = 10_000)]
-    rate_limit_per_second: Option<i32>,
-    /// Attempts under way at once at most, over all dispatchers; null: any number.
-    #[schema(minimum = 1, maximum = 1_000)]
-    max_in_flight: Option<i32>,
-    /// Delays in seconds, or `"exponential"`.
-    #[schema(schema_with = super::view::schedule_schema, required = false)]
-    retry_schedule: Option<Value>,
-}
-
-/// Changes to an endpoint. `null` resets a field to what it is by default, where it has a default that says nothing of its
-/// own; it is refused of `url`, `event_patterns`, `secret` and `enabled`.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "documents the body; it is read field by field")]
-pub struct EndpointPatchBody {
-    /// Where requests go.
-    #[schema(value_type = String, required = false)]
-    url: Option<String>,
-    /// A note for people; null: none.
-    description: Option<String>,
-    /// A type, `prefix.*` or `*`.
-    #[schema(value_type = Vec<String>, required = false)]
-    event_patterns: Option<Vec<String>>,
-    /// One deadline for an attempt, 1 to 60; null: 15.
-    timeout_seconds: Option<i32>,
-    /// Retries after the first attempt, 0 to 50; null: the schedule's length.
-    max_retries: Option<i32>,
-    /// Headers sent besides ours; replaces all that were there; null: none.
-    headers: Option<BTreeMap<String, String>>,
-    /// Another signing secret, at once; one that overlaps with the old one: `rotate-secret`.
-    #[schema(value_type = String, required = false)]
-    secret: Option<String>,
-    /// How requests are signed; null: `standard`.
-    signature: Option<SignatureBody>,
-    /// Attempts begun in a second at most, over all dispatchers; null: any number.
-    #[schema(minimum = 1, maximum = 10_000)]
-    rate_limit_per_second: Option<i32>,
-    /// Attempts under way at once at most, over all dispatchers; null: any number.
-    #[schema(minimum = 1, maximum = 1_000)]
-    max_in_flight: Option<i32>,
-    /// Delays in seconds, or `"exponential"`; null: the default schedule.
-    #[schema(schema_with = super::view::schedule_schema, required = false)]
-    retry_schedule: Option<Value>,
-    /// Whether it receives anything.
-    #[schema(value_type = bool, required = false)]
-    enabled: Option<bool>,
-}
 
 /// What a body says: of each field nothing (`None`), or what it is to be. It may have faults, which are told together
 /// with those that show only beside the rest of the endpoint.
@@ -130,11 +43,11 @@ pub(super) struct EndpointPatch {
 }
 
 /// Reads a field whose `null` means its default.
-pub(super) fn nullable<T>(
-    fields: &mut Fields,
+fn nullable<'a, T>(
+    fields: &mut Fields<'a>,
     field: &str,
     default: T,
-    read: impl FnOnce(Field) -> Option<T>,
+    read: impl FnOnce(Field<'a>) -> Option<T>,
 ) -> Option<T> {
     let value = fields.take(field)?;
     if value.is_null() {
@@ -228,7 +141,7 @@ impl EndpointPatch {
     /// The settings of a new endpoint.
     pub(super) fn into_new(self) -> Result<EndpointSettings, Faults> {
         let faults = self.faults.clone();
-        let signature = self.resolve_signature(&SignatureScheme::default(), &faults);
+        let signature = self.resolve_signature(&SignatureScheme::default());
         let secret = match &self.secret {
             Some(text) => check_secret(signature.as_ref(), text, &faults),
             None => signature.as_ref().map(SigningSecret::generate_for),
@@ -260,9 +173,9 @@ impl EndpointPatch {
     }
 
     /// The signature beside what the endpoint has; none where the body's is at fault.
-    fn resolve_signature(&self, old: &SignatureScheme, faults: &Faults) -> Option<SignatureScheme> {
-        match &self.signature {
-            Some(choice) => choice.resolve(old, faults),
+    fn resolve_signature(&self, old: &SignatureScheme) -> Option<SignatureScheme> {
+        match self.signature.clone() {
+            Some(choice) => choice.resolve(old, &self.faults),
             None if self.has_bad_signature => None,
             None => Some(old.clone()),
         }
@@ -272,7 +185,7 @@ impl EndpointPatch {
     pub(super) fn apply(self, endpoint: &Endpoint) -> Result<EndpointChange, Faults> {
         let faults = self.faults.clone();
         let old = &endpoint.settings;
-        let signature = self.resolve_signature(&old.signature, &faults);
+        let signature = self.resolve_signature(&old.signature);
         let secrets = match &self.secret {
             Some(text) => check_secret(signature.as_ref(), text, &faults).map(SigningSecrets::new),
             None => keep_secrets(signature.as_ref(), &old.secrets, &faults),
@@ -330,12 +243,13 @@ fn read_secret(field: Field) -> Option<String> {
 
 fn read_headers(field: Field) -> Option<CustomHeaders> {
     let here = field.clone();
-    let pairs = field.texts_by_name()?;
-    here.check(CustomHeaders::parse(
-        pairs
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str())),
-    ))
+    let mut draft = CustomHeadersDraft::default();
+    field.entries(MAX_HEADERS, |name, value| {
+        let at_value = value.clone();
+        let text = value.text()?;
+        at_value.check(draft.add(name, &text))
+    })?;
+    here.check(draft.finish())
 }
 
 fn read_limit(field: Field, range: RangeInclusive<i64>) -> Option<Option<u32>> {
@@ -343,22 +257,20 @@ fn read_limit(field: Field, range: RangeInclusive<i64>) -> Option<Option<u32>> {
 }
 
 fn read_schedule(field: Field) -> Option<RetrySchedule> {
-    match field.value() {
-        Value::String(word) if word == "exponential" => Some(RetrySchedule::Exponential),
-        Value::String(_) => {
-            field.value_error("must be a list of delays in seconds, or 'exponential'")
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            let here = field.clone();
-            let seconds = field.list(0..=50, |item| item.integer(0..=604_800))?;
-            let delays = seconds
-                .into_iter()
-                .map(|seconds| Duration::from_secs(seconds.unsigned_abs()))
-                .collect();
-            here.check(RetryDelays::new(delays))
-                .map(RetrySchedule::Delays)
-        }
+    if field.is_text() {
+        return field.parse(|word| match word {
+            "exponential" => Ok(RetrySchedule::Exponential),
+            _ => Err("must be a list of delays in seconds, or 'exponential'"),
+        });
     }
+    let here = field.clone();
+    let seconds = field.list(0..=50, |item| item.integer(0..=604_800))?;
+    let delays = seconds
+        .into_iter()
+        .map(|seconds| Duration::from_secs(seconds.unsigned_abs()))
+        .collect();
+    here.check(RetryDelays::new(delays))
+        .map(RetrySchedule::Delays)
 }
 
 fn make_policy(

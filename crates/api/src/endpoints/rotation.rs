@@ -28,19 +28,26 @@ const DEFAULT_OVERLAP: Duration = Duration::from_hours(24);
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
 pub struct RotationBody {
     /// The new secret, made by us if it is not given; as for a new endpoint.
+    #[schema(max_length = 256)]
     secret: Option<String>,
     /// Seconds for which the old secret goes on signing.
     #[schema(minimum = 0, maximum = 604_800, default = 86_400)]
     overlap_seconds: Option<i32>,
 }
 
-/// A body that has been read.
+/// What a body says. It may have faults, which are told together with those that show only beside the endpoint.
 struct Rotation {
+    faults: Faults,
     secret: Option<String>,
     overlap: OverlapLength,
 }
 
 impl Rotation {
+    /// Reads the body.
+    ///
+    /// # Errors
+    ///
+    /// One fault when it is no JSON object.
     fn read(body: &[u8]) -> Result<Self, Faults> {
         let faults = Faults::default();
         let mut fields = Fields::from_optional_body(body, &faults)?;
@@ -51,13 +58,14 @@ impl Rotation {
             ))
         });
         fields.finish();
-        faults.unless(Some(Self {
+        Ok(Self {
+            faults,
             secret,
             overlap: OverlapLength {
                 length: asked.unwrap_or(DEFAULT_OVERLAP),
                 is_asked_for: asked.is_some(),
             },
-        }))
+        })
     }
 
     /// The secret that the endpoint gets.
@@ -66,12 +74,11 @@ impl Rotation {
             return Err(ApiError::EndpointDeleted);
         }
         let signature = &endpoint.settings.signature;
-        let Some(text) = &self.secret else {
-            return Ok(SigningSecret::generate_for(signature));
+        let secret = match &self.secret {
+            Some(text) => check_secret(Some(signature), text, &self.faults),
+            None => Some(SigningSecret::generate_for(signature)),
         };
-        let faults = Faults::default();
-        let secret = check_secret(Some(signature), text, &faults);
-        Ok(faults.unless(secret)?)
+        Ok(self.faults.clone().unless(secret)?)
     }
 }
 

@@ -2,20 +2,19 @@
 
 use reprise_core::custom_headers::{CustomHeaders, HeaderName};
 use reprise_core::signing::{
-    SchemeOptions, SignatureAlgorithm, SignaturePrefix, SignatureScheme, SigningSecret,
+    SchemeName, SchemeOptions, SignatureAlgorithm, SignaturePrefix, SignatureScheme, SigningSecret,
     SigningSecretError, SigningSecrets,
 };
 
-use super::body::nullable;
 use crate::faults::{Faults, Field, name};
 
 /// What a body says of the signature; what it leaves out stays as it is, or is the scheme's default. Where it says `null`,
 /// it is the default: `Some(None)`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SignatureChoice {
-    scheme: Option<String>,
-    header: Option<Option<String>>,
-    prefix: Option<Option<String>>,
+    scheme: Option<SchemeName>,
+    header: Option<Option<HeaderName>>,
+    prefix: Option<Option<SignaturePrefix>>,
     algorithm: Option<SignatureAlgorithm>,
 }
 
@@ -23,67 +22,61 @@ impl SignatureChoice {
     /// What `null` says.
     pub(super) fn standard() -> Self {
         Self {
-            scheme: Some(default_scheme()),
+            scheme: Some(SchemeName::default()),
             algorithm: Some(SignatureAlgorithm::default()),
             ..Self::default()
         }
     }
 
-    /// Reads the object; its faults are noted.
+    /// Reads the object; none where any part of it can't be read, which was noted.
     pub(super) fn read(field: Field) -> Option<Self> {
         let mut fields = field.object()?;
-        let choice = Self {
-            scheme: nullable(&mut fields, "scheme", default_scheme(), Field::text),
-            header: nullable(&mut fields, "header", None, |field| field.text().map(Some)),
-            prefix: nullable(&mut fields, "prefix", None, |field| field.text().map(Some)),
-            algorithm: nullable(
-                &mut fields,
-                "algorithm",
-                SignatureAlgorithm::default(),
-                |field| field.parse(SignatureAlgorithm::parse),
-            ),
-        };
+        let scheme = fields.readable("scheme", SchemeName::default(), |field| {
+            field.one_of(&SchemeName::ALL)
+        });
+        let header = fields.readable("header", None, |field| {
+            field.parse(HeaderName::parse).map(Some)
+        });
+        let prefix = fields.readable("prefix", None, |field| {
+            field.parse(SignaturePrefix::parse).map(Some)
+        });
+        let algorithm = fields.readable("algorithm", SignatureAlgorithm::default(), |field| {
+            field.one_of(&SignatureAlgorithm::ALL)
+        });
         fields.finish();
-        Some(choice)
+        Some(Self {
+            scheme: scheme?,
+            header: header?,
+            prefix: prefix?,
+            algorithm: algorithm?,
+        })
     }
 
     /// The scheme that it comes to. Header, prefix and algorithm of the old one are kept with the same scheme
     /// only.
-    pub(super) fn resolve(
-        &self,
-        old: &SignatureScheme,
-        faults: &Faults,
-    ) -> Option<SignatureScheme> {
-        let scheme = self.scheme.as_deref().unwrap_or_else(|| old.as_str());
-        let kept = Some(old).filter(|old| old.as_str() == scheme);
+    pub(super) fn resolve(self, old: &SignatureScheme, faults: &Faults) -> Option<SignatureScheme> {
+        let scheme = self.scheme.unwrap_or_else(|| old.name());
+        let kept = Some(old).filter(|old| old.name() == scheme);
         let options = SchemeOptions {
-            header: match &self.header {
-                Some(header) => header.as_deref(),
-                None => kept
-                    .and_then(SignatureScheme::header)
-                    .map(HeaderName::as_str),
-            },
-            prefix: match &self.prefix {
-                Some(prefix) => prefix.as_deref(),
-                None => kept
-                    .and_then(SignatureScheme::prefix)
-                    .map(SignaturePrefix::as_str),
-            },
+            header: self
+                .header
+                .unwrap_or_else(|| kept.and_then(SignatureScheme::header).cloned()),
+            prefix: self
+                .prefix
+                .unwrap_or_else(|| kept.and_then(SignatureScheme::prefix).cloned()),
             algorithm: self
                 .algorithm
                 .or_else(|| kept.map(SignatureScheme::algorithm)),
         };
-        SignatureScheme::parse(scheme, options)
-            .map_err(|error| {
-                let loc = vec![name("body"), name("signature"), name(error.part())];
-                faults.note(loc, "value_error", format!("Value error, {error}"));
+        SignatureScheme::new(scheme, options)
+            .map_err(|conflicts| {
+                for conflict in conflicts.iter() {
+                    let loc = vec![name("body"), name("signature"), name(conflict.part())];
+                    faults.note(loc, "value_error", format!("Value error, {conflict}"));
+                }
             })
             .ok()
     }
-}
-
-fn default_scheme() -> String {
-    SignatureScheme::default().as_str().to_owned()
 }
 
 /// Notes at this field that a custom header would take the signature's place.

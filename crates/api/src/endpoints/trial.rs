@@ -32,12 +32,20 @@ use crate::{path_id, prefer};
 /// What a challenge shows that nobody waits for any more.
 const GIVEN_UP: &str = "Nobody waited for the answer to the challenge any more";
 
+/// Whether a receiver echoed a challenge.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Verified,
+    Failed,
+}
+
 /// What came of a challenge.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct VerificationResponse {
     endpoint_id: String,
-    /// `verified` or `failed`.
-    status: &'static str,
+    #[schema(inline)]
+    status: Verdict,
     /// When the endpoint was verified, if it just was.
     #[schema(value_type = Option<String>, format = DateTime)]
     verified_at: Option<Timestamp>,
@@ -135,9 +143,9 @@ pub async fn verify(
     Ok(response.json(VerificationResponse {
         endpoint_id: id.to_string(),
         status: if verified.is_ok() {
-            "verified"
+            Verdict::Verified
         } else {
-            "failed"
+            Verdict::Failed
         },
         verified_at: verified.as_ref().ok().copied().map(Timestamp),
         reason: verified.err(),

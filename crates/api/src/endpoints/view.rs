@@ -5,29 +5,42 @@ use std::time::Duration;
 
 use reprise_core::endpoint::{Endpoint, EndpointStatus};
 use reprise_core::retry::RetrySchedule;
+use reprise_core::signing::{SchemeName, SignatureAlgorithm};
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 
+use crate::openapi::words;
 use crate::timestamp::Timestamp;
 
 /// How an endpoint's requests are signed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SignatureResponse {
-    /// `standard`, `timestamped` or `body`.
+    #[schema(schema_with = words::<SchemeName>)]
     scheme: &'static str,
     /// The header that carries the signature.
     header: String,
     /// What precedes the signature; only with `body`.
     prefix: Option<String>,
-    /// `hmac-sha256` or `ed25519`.
+    #[schema(schema_with = words::<SignatureAlgorithm>)]
     algorithm: &'static str,
 }
 
 /// The schema of a retry schedule.
-pub(super) fn schedule_schema() -> Schema {
+fn schedule_schema() -> Schema {
+    schedule().into()
+}
+
+/// The same, or null.
+pub(super) fn optional_schedule_schema() -> Schema {
+    schedule()
+        .item(ObjectBuilder::new().schema_type(Type::Null))
+        .into()
+}
+
+fn schedule() -> OneOfBuilder {
     let seconds = ObjectBuilder::new()
         .schema_type(Type::Integer)
         .minimum(Some(0))
@@ -36,9 +49,9 @@ pub(super) fn schedule_schema() -> Schema {
         .schema_type(Type::String)
         .enum_values(Some(["exponential"]));
     OneOfBuilder::new()
+        .description(Some("Delays in seconds, the last of which repeats, or `exponential`: 25 retries over three weeks."))
         .item(ArrayBuilder::new().items(seconds).max_items(Some(50)))
         .item(word)
-        .into()
 }
 
 /// An endpoint.
@@ -68,7 +81,7 @@ pub struct EndpointResponse {
     #[schema(value_type = Option<String>, format = DateTime)]
     previous_secret_expires_at: Option<Timestamp>,
     enabled: bool,
-    /// `enabled`, `disabled` or `deleted`.
+    #[schema(schema_with = words::<EndpointStatus>)]
     status: &'static str,
     disabled_reason: Option<String>,
     /// The first failed attempt since the last success.
@@ -121,7 +134,7 @@ impl From<&Endpoint> for EndpointResponse {
             rate_limit_per_second: settings.limits.rate_per_second,
             max_in_flight: settings.limits.max_in_flight,
             signature: SignatureResponse {
-                scheme: signature.as_str(),
+                scheme: signature.name().as_str(),
                 header: signature.header().map_or_else(
                     || reprise_core::signing::STANDARD_HEADER.to_owned(),
                     ToString::to_string,

@@ -1,9 +1,9 @@
 //! A query string as named parameters.
 
-use serde_json::Value;
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
+use super::shape::Source;
 use super::{Faults, Field, name};
 
 /// The parameters of a request. Unknown ones are passed over, as FastAPI does; of repeated ones the last counts.
@@ -27,18 +27,18 @@ impl Query {
     }
 
     /// Reads a parameter, if it is there.
-    pub fn optional<T>(&self, parameter: &str, read: impl FnOnce(Field) -> Option<T>) -> Option<T> {
+    pub fn optional<'a, T>(
+        &'a self,
+        parameter: &str,
+        read: impl FnOnce(Field<'a>) -> Option<T>,
+    ) -> Option<T> {
         let (_, text) = self.pairs.iter().rev().find(|(key, _)| key == parameter)?;
         let loc = vec![name("query"), name(parameter)];
-        read(Field::new(
-            Value::from(text.as_str()),
-            loc,
-            self.faults.clone(),
-        ))
+        read(Field::new(Source::Text(text), loc, self.faults.clone()))
     }
 }
 
-impl Field {
+impl Field<'_> {
     /// An instant in RFC 3339; a date stands for its beginning, and what names no offset is in UTC. A space where an
     /// unescaped `+` was meant is taken for it.
     pub fn instant(self) -> Option<OffsetDateTime> {

@@ -6,7 +6,9 @@ use reprise_core::endpoint_url::{EndpointUrl, UrlRules};
 use reprise_core::event_type::EventPattern;
 use reprise_core::hook_events;
 use reprise_core::retry::RetryPolicy;
-use reprise_core::signing::{SchemeOptions, SignatureScheme, SigningSecret, SigningSecrets};
+use reprise_core::signing::{
+    SchemeName, SchemeOptions, SignatureScheme, SigningSecret, SigningSecrets,
+};
 use reprise_core::store::endpoints::EndpointChange;
 use utoipa::ToSchema;
 
@@ -26,10 +28,12 @@ pub struct HookBody {
     active: Option<bool>,
     /// `subject` (itself and everything below it), `subject:action` or `*`; default `["*"]`. At most 100, where a subject
     /// counts for two.
+    #[schema(min_items = 1, max_items = 100)]
     events: Option<Vec<String>>,
     /// A header sent besides ours: `Name: value`.
     header: Option<String>,
     /// 1 to 256 visible ASCII characters, which sign the body in `X-Signature`; made by us if it is not given.
+    #[schema(max_length = 256)]
     secret: Option<String>,
 }
 
@@ -38,15 +42,18 @@ pub struct HookBody {
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
 pub struct HookPatchBody {
     /// Where requests go.
+    #[schema(value_type = String, required = false)]
     url: Option<String>,
     /// Whether it gets anything.
     active: Option<bool>,
     /// `subject` (itself and everything below it), `subject:action` or `*`. At most 100, where a subject counts for two.
+    #[schema(min_items = 1, max_items = 100)]
     events: Option<Vec<String>>,
     /// A header sent besides ours: `Name: value`. It replaces all that were there, unless it is the one that is shown; null
     /// removes them.
     header: Option<String>,
     /// Another secret, at once.
+    #[schema(max_length = 256)]
     secret: Option<String>,
 }
 
@@ -101,7 +108,7 @@ impl HookDraft {
 
     /// What a new endpoint is made of.
     pub(super) fn into_new(self) -> Result<(EndpointSettings, EndpointStatus), Faults> {
-        let signature = SignatureScheme::parse("body", SchemeOptions::default())
+        let signature = SignatureScheme::new(SchemeName::Body, SchemeOptions::default())
             .expect("the scheme's defaults are good ones");
         let secret = match &self.secret {
             Some(text) => check_secret(&signature, text, &self.faults),

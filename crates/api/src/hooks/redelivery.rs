@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use reprise_core::delivery::Delivery;
 use reprise_core::ids::AttemptId;
 use reprise_core::scope::Scope;
-use reprise_core::store::replays::Urgency;
+use reprise_core::store::replays::{ReplayOrder, Urgency};
 use tokio::time::Instant;
 
 use super::requests::HookRequestResponse;
@@ -16,7 +16,7 @@ use crate::auth::Caller;
 use crate::body::pass_over;
 use crate::error::ApiError;
 use crate::idempotency::Key;
-use crate::replays::{self, ReplayOrder, unreadable};
+use crate::replays::{self, unreadable};
 use crate::state::AppState;
 use crate::{path_id, prefer};
 

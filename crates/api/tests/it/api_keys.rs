@@ -101,8 +101,8 @@ async fn faults_of_a_new_key_are_told_all_at_once() {
         [
             "body.expires_at: value_error",
             "body.name: value_error",
-            "body.scopes.1: value_error",
-            "body.scopes.2: string_type",
+            "body.scopes.1: enum",
+            "body.scopes.2: enum",
             "body.user_id: extra_forbidden",
         ]
     );

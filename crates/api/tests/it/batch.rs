@@ -138,16 +138,7 @@ async fn batch_with_too_many_deliveries_is_refused_whole() {
     let stage = Stage::start().await;
     let mut conn = stage.database.connect().await;
     stage.endpoint(json!({})).await;
-    let copies =
-        "INSERT INTO endpoints (tenant_id, id, user_id, url, event_patterns, timeout_seconds,
-            custom_headers_sealed, secret_sealed, secret_hint, signature_scheme)
-        SELECT tenant_id, gen_random_uuid(), user_id, url, event_patterns, timeout_seconds,
-            custom_headers_sealed, secret_sealed, secret_hint, signature_scheme
-        FROM endpoints, generate_series(1, 100);
-        UPDATE tenants SET endpoints_version = endpoints_version + 1";
-    diesel_async::SimpleAsyncConnection::batch_execute(&mut conn, copies)
-        .await
-        .expect("copied");
+    rows::copy_endpoints(&mut conn, 100).await;
     assert_eq!(
         code(stage.client.post(BATCH, &events(1_000)).await, 413),
         "too_many_deliveries"

@@ -3,6 +3,7 @@
 use reprise_testkit::http::{Client, Content, Method, Response};
 use serde_json::{Value, json};
 
+use crate::document::operations;
 use crate::played_dispatcher::Played;
 use crate::stage::{Stage, UNKNOWN_ID, text};
 
@@ -17,35 +18,6 @@ const MALFORMED: [&str; 8] = [
     "..%2F..%2Fetc",
     "'%20OR%201=1--",
 ];
-
-/// Every operation of the API whose path holds an id.
-async fn operations(client: &Client) -> Vec<(Method, String)> {
-    let document = client.get("/openapi.json").await.expect_status(200).json();
-    let paths = document["paths"].as_object().expect("paths");
-    let operations = paths.iter().filter(|(path, _)| path.contains('{'));
-    operations
-        .flat_map(|(path, methods)| {
-            let methods = methods.as_object().expect("methods").keys();
-            methods.map(|method| {
-                let method = method.to_uppercase().parse().expect("a method");
-                (method, path.clone())
-            })
-        })
-        .collect()
-}
-
-/// The path with its ids filled in.
-fn fill(path: &str, ids: &[(&str, &str)]) -> String {
-    let mut filled = path.to_owned();
-    for (name, id) in ids {
-        filled = filled.replace(&format!("{{{name}}}"), id);
-    }
-    assert!(
-        !filled.contains('{'),
-        "{path} has an id that this test does not know"
-    );
-    filled
-}
 
 async fn call(client: &Client, method: &Method, path: &str) -> Response {
     let content =
@@ -78,21 +50,12 @@ async fn foreign_unknown_and_malformed_ids_get_the_same_404_on_every_route() {
     let keys = stage.client.get("/v1/auth/api-keys").await.json();
     let api_key = text(&keys["items"][0]["id"]);
 
-    let operations = operations(&stage.client).await;
-    assert!(operations.len() >= 7, "{operations:?}");
-    for (method, path) in operations {
-        let all_of = |id| {
-            [
-                "endpoint_id",
-                "delivery_id",
-                "hook_id",
-                "request_id",
-                "event_id",
-                "api_key_id",
-            ]
-            .map(|name| (name, id))
-        };
-        let unknown = call(&stranger, &method, &fill(&path, &all_of(UNKNOWN_ID))).await;
+    for operation in operations(&stage.client).await {
+        let (method, path) = (&operation.method, &operation.path);
+        if !path.contains('{') {
+            continue;
+        }
+        let unknown = call(&stranger, method, &operation.fill_all(UNKNOWN_ID)).await;
         assert_eq!(unknown.status, 404, "{method} {path}: {}", unknown.text());
         let foreign = [
             ("endpoint_id", endpoint.as_str()),
@@ -102,14 +65,14 @@ async fn foreign_unknown_and_malformed_ids_get_the_same_404_on_every_route() {
             ("event_id", &event),
             ("api_key_id", &api_key),
         ];
-        let answer = call(&stranger, &method, &fill(&path, &foreign)).await;
+        let answer = call(&stranger, method, &operation.fill(&foreign)).await;
         assert_eq!(
             visible(&answer),
             visible(&unknown),
             "{method} {path} with a foreign id"
         );
         for malformed in MALFORMED {
-            let answer = call(&stranger, &method, &fill(&path, &all_of(malformed))).await;
+            let answer = call(&stranger, method, &operation.fill_all(malformed)).await;
             assert_eq!(
                 visible(&answer),
                 visible(&unknown),

@@ -99,6 +99,7 @@ async fn faults_of_a_rotation_are_told_and_nothing_is_rotated() {
         faults(stage.client.post(&rotate_path(&id), &body).await),
         [
             "body.overlap_seconds: greater_than_equal",
+            "body.secret: value_error",
             "body.x: extra_forbidden"
         ]
     );

@@ -2,7 +2,7 @@
 
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Binary};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 #[derive(QueryableByName)]
 struct Count {
@@ -34,4 +34,17 @@ pub async fn payload(conn: &mut AsyncPgConnection, event_id: &str) -> Vec<u8> {
     .await
     .expect("the event is there")
     .bytes
+}
+
+/// Copies the one endpoint that is there so many times. Only publishing and counting can be done with the copies: what
+/// is sealed does not open in another row.
+pub async fn copy_endpoints(conn: &mut AsyncPgConnection, copies: usize) {
+    let columns = "user_id, url, event_patterns, timeout_seconds, custom_headers_sealed, secret_sealed, secret_hint,
+                   signature_scheme";
+    let copy = format!(
+        "INSERT INTO endpoints (tenant_id, id, {columns})
+         SELECT tenant_id, gen_random_uuid(), {columns} FROM endpoints, generate_series(1, {copies});
+         UPDATE tenants SET endpoints_version = endpoints_version + 1"
+    );
+    conn.batch_execute(&copy).await.expect("copied");
 }

@@ -111,7 +111,7 @@ mod tests {
     use time::Duration;
 
     use super::*;
-    use crate::signing::{SchemeOptions, SignatureAlgorithm};
+    use crate::signing::{SchemeName, SchemeOptions, SignatureAlgorithm};
 
     const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn another_scheme_drops_what_it_cannot_sign_with() {
-        let body = SignatureScheme::parse("body", SchemeOptions::default()).unwrap();
+        let body = SignatureScheme::new(SchemeName::Body, SchemeOptions::default()).unwrap();
         let text = SigningSecret::parse_for(&body, "plain").unwrap();
         let new = secret();
         let secrets = SigningSecrets::new(text).rotate(new.clone(), overlap(true));

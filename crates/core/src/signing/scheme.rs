@@ -1,51 +1,17 @@
 //! How an endpoint's requests are signed.
 
-use crate::custom_headers::{HeaderName, HeaderNameError};
+use std::fmt;
 
-/// The header in which the schemes with a free choice sign, when none is chosen.
-const DEFAULT_HEADER: &str = "X-Signature";
-
-/// How a `Standard` signature is computed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SignatureAlgorithm {
-    /// With a secret that sender and receiver share; `v1`.
-    #[default]
-    HmacSha256,
-    /// With a private key, verified with its public half; `v1a`.
-    Ed25519,
-}
-
-impl SignatureAlgorithm {
-    /// The contract's word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::HmacSha256 => "hmac-sha256",
-            Self::Ed25519 => "ed25519",
-        }
-    }
-
-    /// Reads the contract's word.
-    ///
-    /// # Errors
-    ///
-    /// [`SignatureSchemeError::UnknownAlgorithm`].
-    pub fn parse(word: &str) -> Result<Self, SignatureSchemeError> {
-        match word {
-            "hmac-sha256" => Ok(Self::HmacSha256),
-            "ed25519" => Ok(Self::Ed25519),
-            _ => Err(SignatureSchemeError::UnknownAlgorithm),
-        }
-    }
-}
+use super::{SchemeName, SignatureAlgorithm, SignaturePrefix};
+use crate::custom_headers::HeaderName;
 
 /// What a scheme may be told besides its name.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SchemeOptions<'a> {
+#[derive(Clone, Debug, Default)]
+pub struct SchemeOptions {
     /// The header that carries the signature.
-    pub header: Option<&'a str>,
+    pub header: Option<HeaderName>,
     /// What precedes it.
-    pub prefix: Option<&'a str>,
+    pub prefix: Option<SignaturePrefix>,
     /// How it is computed.
     pub algorithm: Option<SignatureAlgorithm>,
 }
@@ -76,43 +42,35 @@ impl Default for SignatureScheme {
 }
 
 impl SignatureScheme {
-    /// Parses a scheme by its name, with the options that it takes.
+    /// The scheme of a name, with the options that it takes.
     ///
     /// The header defaults to `X-Signature`, the prefix to nothing, the algorithm to `hmac-sha256`.
     ///
     /// # Errors
     ///
-    /// An unknown name, an option that the scheme does not take, or one that is malformed.
-    pub fn parse(name: &str, options: SchemeOptions<'_>) -> Result<Self, SignatureSchemeError> {
-        let SchemeOptions { header, prefix, .. } = options;
-        let algorithm = options.algorithm.unwrap_or_default();
-        let parse_header = || HeaderName::parse(header.unwrap_or(DEFAULT_HEADER));
-        match name {
-            "standard" if header.is_some() => Err(SignatureSchemeError::HeaderWithoutUse),
-            "standard" | "timestamped" if prefix.is_some() => {
-                Err(SignatureSchemeError::PrefixWithoutUse)
-            }
-            "timestamped" | "body" if algorithm == SignatureAlgorithm::Ed25519 => {
-                Err(SignatureSchemeError::AlgorithmWithoutUse)
-            }
-            "standard" => Ok(Self::Standard(algorithm)),
-            "timestamped" => Ok(Self::Timestamped {
-                header: parse_header()?,
-            }),
-            "body" => Ok(Self::Body {
-                header: parse_header()?,
-                prefix: SignaturePrefix::parse(prefix.unwrap_or_default())?,
-            }),
-            _ => Err(SignatureSchemeError::UnknownScheme),
+    /// Every option that the scheme does not take.
+    pub fn new(name: SchemeName, options: SchemeOptions) -> Result<Self, SchemeConflicts> {
+        let conflicts = SchemeConflicts::of(name, &options);
+        if !conflicts.0.is_empty() {
+            return Err(conflicts);
         }
+        let header = options.header.unwrap_or_else(HeaderName::x_signature);
+        Ok(match name {
+            SchemeName::Standard => Self::Standard(options.algorithm.unwrap_or_default()),
+            SchemeName::Timestamped => Self::Timestamped { header },
+            SchemeName::Body => Self::Body {
+                header,
+                prefix: options.prefix.unwrap_or_default(),
+            },
+        })
     }
 
-    /// The stable name in database and API.
-    pub fn as_str(&self) -> &'static str {
+    /// The word that it goes by.
+    pub fn name(&self) -> SchemeName {
         match self {
-            Self::Standard(_) => "standard",
-            Self::Timestamped { .. } => "timestamped",
-            Self::Body { .. } => "body",
+            Self::Standard(_) => SchemeName::Standard,
+            Self::Timestamped { .. } => SchemeName::Timestamped,
+            Self::Body { .. } => SchemeName::Body,
         }
     }
 
@@ -141,73 +99,67 @@ impl SignatureScheme {
     }
 }
 
-/// A short text of visible ASCII before a signature; it may be empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SignaturePrefix(String);
-
-impl SignaturePrefix {
-    /// Longest prefix in bytes; it names an algorithm or a version, nothing longer.
-    pub const MAX_BYTES: usize = 32;
-
-    /// Parses a prefix.
-    ///
-    /// # Errors
-    ///
-    /// Too long, or with a character that is not visible ASCII.
-    pub fn parse(text: &str) -> Result<Self, SignatureSchemeError> {
-        if text.len() > Self::MAX_BYTES || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(SignatureSchemeError::BadPrefix);
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    /// The prefix as it was given.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Why a signature scheme is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SignatureSchemeError {
-    /// No such scheme.
-    #[error("the scheme must be 'standard', 'timestamped' or 'body'")]
-    UnknownScheme,
+/// An option that a scheme does not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SchemeConflict {
     /// A header with a scheme whose header is fixed.
     #[error("the scheme 'standard' signs in 'webhook-signature' and takes no other header")]
-    HeaderWithoutUse,
+    Header,
     /// A prefix with a scheme that has none.
     #[error("only the scheme 'body' takes a prefix")]
-    PrefixWithoutUse,
-    /// No such algorithm.
-    #[error("the algorithm must be 'hmac-sha256' or 'ed25519'")]
-    UnknownAlgorithm,
+    Prefix,
     /// Ed25519 with a scheme that has no place for it.
     #[error("only the scheme 'standard' signs with ed25519")]
-    AlgorithmWithoutUse,
-    /// A header that cannot carry the signature.
-    #[error(transparent)]
-    Header(#[from] HeaderNameError),
-    /// A prefix that is too long or not visible ASCII.
-    #[error(
-        "the prefix must be at most {} visible ASCII characters",
-        SignaturePrefix::MAX_BYTES
-    )]
-    BadPrefix,
+    Algorithm,
 }
 
-impl SignatureSchemeError {
+impl SchemeConflict {
     /// The part of the contract's `signature` that is at fault.
     #[must_use]
-    pub const fn part(&self) -> &'static str {
+    pub const fn part(self) -> &'static str {
         match self {
-            Self::UnknownScheme => "scheme",
-            Self::HeaderWithoutUse | Self::Header(_) => "header",
-            Self::PrefixWithoutUse | Self::BadPrefix => "prefix",
-            Self::UnknownAlgorithm | Self::AlgorithmWithoutUse => "algorithm",
+            Self::Header => "header",
+            Self::Prefix => "prefix",
+            Self::Algorithm => "algorithm",
         }
     }
 }
+
+/// All options that a scheme does not take; at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemeConflicts(Vec<SchemeConflict>);
+
+impl SchemeConflicts {
+    fn of(name: SchemeName, options: &SchemeOptions) -> Self {
+        let is_standard = name == SchemeName::Standard;
+        let has_ed25519 = options.algorithm == Some(SignatureAlgorithm::Ed25519);
+        let is_one = |conflict: &SchemeConflict| match conflict {
+            SchemeConflict::Header => is_standard && options.header.is_some(),
+            SchemeConflict::Prefix => name != SchemeName::Body && options.prefix.is_some(),
+            SchemeConflict::Algorithm => !is_standard && has_ed25519,
+        };
+        let all = [
+            SchemeConflict::Header,
+            SchemeConflict::Prefix,
+            SchemeConflict::Algorithm,
+        ];
+        Self(all.into_iter().filter(is_one).collect())
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = SchemeConflict> {
+        self.0.iter().copied()
+    }
+}
+
+impl fmt::Display for SchemeConflicts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<String> = self.iter().map(|one| one.to_string()).collect();
+        f.write_str(&texts.join("; "))
+    }
+}
+
+impl std::error::Error for SchemeConflicts {}
 
 #[cfg(test)]
 mod tests {
@@ -215,83 +167,56 @@ mod tests {
 
     use SignatureAlgorithm::{Ed25519, HmacSha256};
 
-    type Options = (
-        &'static str,
-        Option<&'static str>,
-        Option<&'static str>,
-        Option<SignatureAlgorithm>,
-    );
-
-    fn parse(
-        (name, header, prefix, algorithm): Options,
-    ) -> Result<SignatureScheme, SignatureSchemeError> {
-        let options = SchemeOptions {
-            header,
-            prefix,
+    fn options(
+        header: Option<&str>,
+        prefix: Option<&str>,
+        algorithm: Option<SignatureAlgorithm>,
+    ) -> SchemeOptions {
+        SchemeOptions {
+            header: header.map(|text| HeaderName::parse(text).expect("a good name")),
+            prefix: prefix.map(|text| SignaturePrefix::parse(text).expect("a good prefix")),
             algorithm,
-        };
-        SignatureScheme::parse(name, options)
+        }
     }
 
     #[test]
     fn schemes_read_back_with_their_options() {
-        for options in [
-            ("standard", None, None, Some(HmacSha256)),
-            ("standard", None, None, Some(Ed25519)),
-            ("timestamped", Some("X-Sig"), None, Some(HmacSha256)),
-            ("body", Some("X-Sig"), Some("sha256="), Some(HmacSha256)),
+        for (name, header, prefix, algorithm) in [
+            (SchemeName::Standard, None, None, HmacSha256),
+            (SchemeName::Standard, None, None, Ed25519),
+            (SchemeName::Timestamped, Some("X-Sig"), None, HmacSha256),
+            (SchemeName::Body, Some("X-Sig"), Some("sha256="), HmacSha256),
         ] {
-            let scheme = parse(options).expect("a valid scheme");
-            let (name, header, prefix, algorithm) = options;
-            assert_eq!(scheme.as_str(), name);
+            let scheme = SignatureScheme::new(name, options(header, prefix, Some(algorithm)))
+                .expect("a valid scheme");
+            assert_eq!(scheme.name(), name);
             assert_eq!(scheme.header().map(HeaderName::as_str), header);
             assert_eq!(scheme.prefix().map(SignaturePrefix::as_str), prefix);
-            assert_eq!(Some(scheme.algorithm()), algorithm);
+            assert_eq!(scheme.algorithm(), algorithm);
         }
     }
 
     #[test]
     fn options_have_defaults() {
-        let scheme = parse(("body", None, None, None)).expect("defaults are valid");
+        let scheme = SignatureScheme::new(SchemeName::Body, SchemeOptions::default())
+            .expect("defaults are valid");
         assert_eq!(scheme.header().map(HeaderName::as_str), Some("X-Signature"));
         assert_eq!(scheme.prefix(), Some(&SignaturePrefix::default()));
-        assert_eq!(scheme.algorithm(), SignatureAlgorithm::HmacSha256);
+        assert_eq!(scheme.algorithm(), HmacSha256);
     }
 
     #[test]
-    fn options_without_use_and_reserved_headers_are_refused() {
-        use SignatureSchemeError as Error;
-        let reserved = HeaderNameError::Reserved("Host".to_owned());
-        for (options, error) in [
-            (("none", None, None, None), Error::UnknownScheme),
-            (
-                ("standard", Some("X-Sig"), None, None),
-                Error::HeaderWithoutUse,
-            ),
-            (
-                ("standard", None, Some("v="), None),
-                Error::PrefixWithoutUse,
-            ),
-            (
-                ("timestamped", None, Some("v="), None),
-                Error::PrefixWithoutUse,
-            ),
-            (("body", None, Some("a b"), None), Error::BadPrefix),
-            (("body", None, Some("a\r\nb"), None), Error::BadPrefix),
-            (("body", Some("Host"), None, None), reserved.into()),
-            (
-                ("body", None, None, Some(Ed25519)),
-                Error::AlgorithmWithoutUse,
-            ),
+    fn all_options_without_use_are_told() {
+        for (name, expected) in [
+            (SchemeName::Standard, &["header", "prefix"][..]),
+            (SchemeName::Timestamped, &["prefix", "algorithm"]),
+            (SchemeName::Body, &["algorithm"]),
         ] {
-            assert_eq!(parse(options), Err(error), "{options:?}");
+            let all = options(Some("X-Sig"), Some("v="), Some(Ed25519));
+            let conflicts = SignatureScheme::new(name, all).expect_err("not all are taken");
+            let parts: Vec<&str> = conflicts.iter().map(SchemeConflict::part).collect();
+            assert_eq!(parts, expected, "{name}");
+            assert_eq!(conflicts.to_string().split("; ").count(), parts.len());
         }
-        for algorithm in [HmacSha256, Ed25519] {
-            assert_eq!(SignatureAlgorithm::parse(algorithm.as_str()), Ok(algorithm));
-        }
-        assert_eq!(
-            SignatureAlgorithm::parse("md5"),
-            Err(Error::UnknownAlgorithm)
-        );
     }
 }

@@ -121,7 +121,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::signing::SchemeOptions;
+    use crate::signing::{SchemeName, SchemeOptions};
 
     const PUBLISHED: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -134,7 +134,8 @@ mod tests {
     }
 
     fn body_scheme() -> SignatureScheme {
-        SignatureScheme::parse("body", SchemeOptions::default()).expect("defaults are valid")
+        SignatureScheme::new(SchemeName::Body, SchemeOptions::default())
+            .expect("defaults are valid")
     }
 
     #[test]

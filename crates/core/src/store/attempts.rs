@@ -195,7 +195,7 @@ pub async fn find(
 }
 
 /// Lists the attempts of a delivery that have ended, the first one first, by `attempts_delivery_idx`. There are at
-/// most 51: the policy's limit of 50 retries.
+/// most 51: the policy's limit of 50 retries. `None` when there is no such delivery.
 ///
 /// # Errors
 ///
@@ -204,18 +204,18 @@ pub async fn list(
     conn: &mut AsyncPgConnection,
     tenant_id: TenantId,
     delivery_id: DeliveryId,
-) -> Result<Vec<Attempt>, StoreError> {
-    // In the order of all the index's columns, so that the planner has one way to go.
-    let mut rows: Vec<AttemptRow> = statement(
-        "SELECT * FROM attempts
-         WHERE (tenant_id, delivery_id) >= ($1, $2) AND (tenant_id, delivery_id) <= ($1, $2)
-         ORDER BY tenant_id, delivery_id, id",
-    )
-    .bind::<sql_types::Uuid, _>(tenant_id.as_uuid())
-    .bind::<sql_types::Uuid, _>(delivery_id.as_uuid())
-    .load(conn)
-    .await?;
+) -> Result<Option<Vec<Attempt>>, StoreError> {
+    let rows: Vec<Option<AttemptRow>> = statement(include_str!("sql/list_attempts.sql"))
+        .bind::<sql_types::Uuid, _>(tenant_id.as_uuid())
+        .bind::<sql_types::Uuid, _>(delivery_id.as_uuid())
+        .load(conn)
+        .await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let mut rows: Vec<AttemptRow> = rows.into_iter().flatten().collect();
     // Not by their ids: these are of several dispatchers' clocks.
     rows.sort_by_key(|row| row.number);
-    rows.into_iter().map(read_row).collect()
+    let attempts: Result<Vec<Attempt>, StoreError> = rows.into_iter().map(read_row).collect();
+    attempts.map(Some)
 }

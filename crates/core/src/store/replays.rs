@@ -2,17 +2,15 @@
 
 use diesel::OptionalExtension;
 use diesel::prelude::QueryableByName;
-use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid};
+use diesel::sql_types::{Bool, Integer, Nullable, Text, Uuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use time::OffsetDateTime;
 
 use super::deliveries::DeliveryRow;
 use super::endpoints::read_status;
 use super::statement::{Bind, statement};
 use super::{StoreError, notifications};
-use crate::delivery::{Delivery, DeliveryStatus, ReplaySource};
-use crate::event_type::EventGroup;
-use crate::ids::{AttemptId, DeliveryId, TenantId};
+use crate::delivery::{Delivery, ReplaySource};
+use crate::ids::{AttemptId, DeliveryId, EndpointId, TenantId};
 
 /// How soon a replay is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,57 +61,45 @@ pub async fn find_source(
     .transpose()
 }
 
-#[derive(QueryableByName)]
-struct InsertedRow {
-    #[diesel(sql_type = Timestamptz)]
-    created_at: OffsetDateTime,
+/// What is to be replayed, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplayOrder {
+    /// The delivery that is named.
+    pub delivery_id: DeliveryId,
+    /// The endpoint that it must belong to, where one is named.
+    pub endpoint_id: Option<EndpointId>,
+    /// How soon.
+    pub urgency: Urgency,
 }
 
-/// Makes the replay of a delivery that [`ReplaySource::check`] lets through, with its queue row. `None`, and nothing
-/// made, if the endpoint has been disabled since. Of a normal one the caller tells the dispatchers: NOTIFY takes a lock at
-/// commit, and one for many replays will do.
+#[derive(QueryableByName)]
+struct MadeRow {
+    #[diesel(embed)]
+    delivery: DeliveryRow,
+}
+
+/// Makes the replay of a delivery, with its queue row, in one statement. `None`, and nothing made, where there is no such
+/// delivery, or [`ReplaySource::check`] forbids it: [`find_source`] tells which. Of a normal one the caller tells the
+/// dispatchers: NOTIFY takes a lock at commit, and one for many replays will do.
 ///
 /// # Errors
 ///
 /// [`StoreError`]. [`StoreError::Unavailable`] leaves open whether the commit happened.
-pub async fn insert(
+pub async fn make(
     conn: &mut AsyncPgConnection,
-    source: &ReplaySource,
-    urgency: Urgency,
+    tenant_id: TenantId,
+    order: &ReplayOrder,
 ) -> Result<Option<Delivery>, StoreError> {
-    let original = &source.delivery;
-    let (id, attempt_id) = (DeliveryId::new(), AttemptId::new());
-    let inserted: Option<InsertedRow> = statement(include_str!("sql/insert_replay.sql"))
-        .bind::<Uuid, _>(original.tenant_id.as_uuid())
-        .bind::<Uuid, _>(id.as_uuid())
-        .bind::<Uuid, _>(original.endpoint_id.as_uuid())
-        .bind::<Uuid, _>(original.event_id.as_uuid())
-        .bind::<BigInt, _>(original.owner.0)
-        .bind::<Text, _>(original.event_type.as_str())
-        .bind::<Nullable<Text>, _>(original.event_group.as_ref().map(EventGroup::as_str))
-        .bind::<Uuid, _>(attempt_id.as_uuid())
-        .bind::<Uuid, _>(original.first_delivery_id.as_uuid())
-        .bind::<Uuid, _>(original.id.as_uuid())
-        .bind::<Integer, _>(source.payload_bytes.unwrap_or(0))
-        .bind::<Bool, _>(urgency == Urgency::Express)
+    let row: Option<MadeRow> = statement(include_str!("sql/make_replay.sql"))
+        .bind::<Uuid, _>(tenant_id.as_uuid())
+        .bind::<Uuid, _>(order.delivery_id.as_uuid())
+        .bind::<Nullable<Uuid>, _>(order.endpoint_id.map(EndpointId::as_uuid))
+        .bind::<Uuid, _>(DeliveryId::new().as_uuid())
+        .bind::<Uuid, _>(AttemptId::new().as_uuid())
+        .bind::<Bool, _>(order.urgency == Urgency::Express)
         .bind::<Text, _>(notifications::EXPRESS)
         .get_result(conn)
         .await
         .optional()?;
-    Ok(inserted.map(|row| Delivery {
-        id,
-        status: DeliveryStatus::Pending,
-        attempt_count: 0,
-        attempt_id,
-        attempt_enqueued_at: row.created_at,
-        replay_of: Some(original.id),
-        next_retry_at: None,
-        last_attempt_at: None,
-        delivered_at: None,
-        final_http_status: None,
-        error_message: None,
-        created_at: row.created_at,
-        updated_at: row.created_at,
-        ..original.clone()
-    }))
+    row.map(|row| row.delivery.read(false)).transpose()
 }

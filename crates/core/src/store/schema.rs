@@ -180,5 +180,6 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(api_keys, users);
+diesel::allow_tables_to_appear_in_same_query!(attempts, deliveries);
 diesel::allow_tables_to_appear_in_same_query!(endpoints, tenants);
 diesel::allow_tables_to_appear_in_same_query!(deliveries, delivery_queue, endpoints, events);

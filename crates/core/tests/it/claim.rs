@@ -9,7 +9,7 @@ use reprise_core::ids::DispatcherId;
 use reprise_core::store::delivery_queue::{
     self, Candidate, ClaimRequest, MAX_ENDPOINT_HOPS, MAX_TENANT_HOPS, WalkPosition,
 };
-use reprise_core::store::replays::{self, Urgency};
+use reprise_core::store::replays::{self, ReplayOrder, Urgency};
 use reprise_core::store::{leases, messages};
 use reprise_testkit::claims::claim_fairly;
 use tokio::task::JoinSet;
@@ -424,11 +424,12 @@ async fn messages_come_with_their_payloads_and_with_what_they_replay() {
     leases::finish(&mut world.conn, world.dispatcher, &[delivered(&first)])
         .await
         .expect("recorded");
-    let source = replays::find_source(&mut world.conn, account.tenant, first.delivery_id)
-        .await
-        .expect("readable")
-        .expect("there");
-    let replay = replays::insert(&mut world.conn, &source, Urgency::Normal)
+    let order = ReplayOrder {
+        delivery_id: first.delivery_id,
+        endpoint_id: None,
+        urgency: Urgency::Normal,
+    };
+    let replay = replays::make(&mut world.conn, account.tenant, &order)
         .await
         .expect("stored")
         .expect("enabled");

@@ -21,7 +21,8 @@ async fn a_lost_attempt_is_recorded_counts_and_is_followed_by_another_at_once() 
     assert_eq!(taken_over.ok(), Some(1));
     let listed = attempts::list(&mut world.conn, account.tenant, claim.delivery_id)
         .await
-        .expect("readable");
+        .expect("readable")
+        .expect("there");
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].id, claim.attempt_id);
     assert_eq!(listed[0].number, 1);

@@ -12,6 +12,7 @@ use crate::world::{Account, World};
 const FIND_READY: &str = include_str!("../../src/store/sql/find_ready.sql");
 const CLAIM_READY: &str = include_str!("../../src/store/sql/claim_ready.sql");
 const CLAIM_EXPRESS: &str = include_str!("../../src/store/sql/claim_express.sql");
+const LIST_ATTEMPTS: &str = include_str!("../../src/store/sql/list_attempts.sql");
 const PROMOTE_DUE: &str = include_str!("../../src/store/sql/promote_due.sql");
 const LOCK_EXPIRED: &str = include_str!("../../src/store/sql/lock_expired.sql");
 const END_LEASES: &str = include_str!("../../src/store/sql/end_leases.sql");
@@ -117,6 +118,21 @@ async fn the_express_claim_probes_the_express_index_alone() {
         3,
         "{plan}"
     );
+}
+
+#[tokio::test]
+async fn attempts_are_listed_by_their_deliveries_however_young_the_table() {
+    let mut world = World::create().await;
+    let arguments = format!("{NONE}, {NONE}");
+    let plan = plan(&mut world, LIST_ATTEMPTS, "uuid, uuid", &arguments).await;
+    for (table, index) in [
+        (" on attempts_", "_tenant_id_delivery_id_id_idx"),
+        (" on deliveries_", "_pkey"),
+    ] {
+        let scans: Vec<&str> = plan.lines().filter(|line| line.contains(table)).collect();
+        assert!(!scans.is_empty(), "{plan}");
+        assert!(scans.iter().all(|line| line.contains(index)), "{plan}");
+    }
 }
 
 #[tokio::test]

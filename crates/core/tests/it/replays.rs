@@ -5,7 +5,7 @@ use reprise_core::delivery::{Delivery, DeliveryStatus, ReplayRefusal, ReplaySour
 use reprise_core::endpoint::EndpointStatus;
 use reprise_core::ids::{DeliveryId, EndpointId};
 use reprise_core::store::leases;
-use reprise_core::store::replays::{self, Urgency};
+use reprise_core::store::replays::{self, ReplayOrder, Urgency};
 
 use crate::attempts::{delivered, retried};
 use crate::leases::hear;
@@ -18,12 +18,24 @@ async fn source(world: &mut World, account: Account, id: DeliveryId) -> ReplaySo
         .expect("there")
 }
 
+async fn try_replay(
+    world: &mut World,
+    account: Account,
+    id: DeliveryId,
+    urgency: Urgency,
+) -> Option<Delivery> {
+    let order = ReplayOrder {
+        delivery_id: id,
+        endpoint_id: None,
+        urgency,
+    };
+    let made = replays::make(&mut world.conn, account.tenant, &order).await;
+    made.expect("no error")
+}
+
 async fn replay(world: &mut World, account: Account, id: DeliveryId, urgency: Urgency) -> Delivery {
-    let source = source(world, account, id).await;
-    replays::insert(&mut world.conn, &source, urgency)
-        .await
-        .expect("stored")
-        .expect("its endpoint is enabled")
+    let made = try_replay(world, account, id, urgency).await;
+    made.expect("the rules allow it")
 }
 
 /// A delivery that has been delivered.
@@ -68,6 +80,10 @@ async fn a_replay_is_a_new_pending_delivery_of_the_same_event() {
 async fn a_replay_of_a_replay_names_it_and_shares_its_first_delivery() {
     let (mut world, account, _, first) = delivered_one().await;
     let second = replay(&mut world, account, first, Urgency::Normal).await;
+    let claim = world.claim(1).await.remove(0);
+    let end = [delivered(&claim)];
+    let finished = leases::finish(&mut world.conn, world.dispatcher, &end).await;
+    finished.expect("recorded");
     let third = replay(&mut world, account, second.id, Urgency::Normal).await;
     let third = world.delivery(account, third.id).await;
     assert_eq!(third.replay_of, Some(second.id));
@@ -75,22 +91,37 @@ async fn a_replay_of_a_replay_names_it_and_shares_its_first_delivery() {
 }
 
 #[tokio::test]
-async fn an_endpoint_disabled_or_deleted_meanwhile_gets_no_replay() {
+async fn an_endpoint_that_is_disabled_or_deleted_gets_no_replay() {
     for status in [disabled(), EndpointStatus::Deleted] {
         let (mut world, account, endpoint, id) = delivered_one().await;
-        let source = source(&mut world, account, id).await;
-        assert_eq!(source.check(), Ok(()));
         world.set_status(account, endpoint, status).await;
         let before = world.rows().await;
         for urgency in [Urgency::Normal, Urgency::Express] {
-            let made = replays::insert(&mut world.conn, &source, urgency)
-                .await
-                .expect("no error");
-            assert!(made.is_none());
+            assert!(try_replay(&mut world, account, id, urgency).await.is_none());
         }
         assert_eq!(world.rows().await, before);
-        let source = self::source(&mut world, account, id).await;
+        let source = source(&mut world, account, id).await;
         assert_eq!(source.check(), Err(ReplayRefusal::EndpointDisabled));
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_of_another_endpoint_or_tenant_is_not_replayed() {
+    let (mut world, account, endpoint, id) = delivered_one().await;
+    let stranger = world.account().await;
+    assert!(
+        try_replay(&mut world, stranger, id, Urgency::Normal)
+            .await
+            .is_none()
+    );
+    for (endpoint_id, is_its_own) in [(EndpointId::new(), false), (endpoint, true)] {
+        let order = ReplayOrder {
+            delivery_id: id,
+            endpoint_id: Some(endpoint_id),
+            urgency: Urgency::Normal,
+        };
+        let made = replays::make(&mut world.conn, account.tenant, &order).await;
+        assert_eq!(made.expect("no error").is_some(), is_its_own);
     }
 }
 
@@ -119,24 +150,59 @@ async fn an_express_replay_is_claimed_before_what_was_there_first() {
     assert_eq!(world.claim(10).await.len(), 5);
 }
 
+/// Whether the source's rules allow a replay; the statement that makes it must agree.
+async fn check(world: &mut World, account: Account, id: DeliveryId) -> Result<(), ReplayRefusal> {
+    let checked = source(world, account, id).await.check();
+    let made = try_replay(world, account, id, Urgency::Normal).await;
+    assert_eq!(made.is_some(), checked.is_ok());
+    checked
+}
+
 #[tokio::test]
-async fn a_source_tells_the_lease_and_the_payload_of_its_delivery() {
+async fn a_replay_is_made_exactly_when_the_rules_of_its_source_allow_it() {
     let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
-    let claim = world.claimed(account, endpoint).await;
-    let id = claim.delivery_id;
+    world.enqueue(account, endpoint, 1).await;
+    let id = world
+        .texts("SELECT delivery_id::text FROM delivery_queue")
+        .await;
+    let id = DeliveryId::from_uuid(id[0].parse().expect("an id"));
+    let refused = Err(ReplayRefusal::NotFinished);
+    assert_eq!(check(&mut world, account, id).await, refused, "pending");
+    let claim = world.claim(1).await.remove(0);
     let leased = source(&mut world, account, id).await;
-    assert_eq!(leased.check(), Err(ReplayRefusal::NotFinished));
     assert_eq!(leased.delivery.status, DeliveryStatus::Delivering);
-    let retry = retried(&claim, std::time::Duration::from_secs(60));
-    leases::finish(&mut world.conn, world.dispatcher, &[retry])
-        .await
-        .expect("recorded");
-    let retrying = source(&mut world, account, id).await;
-    assert_eq!(retrying.check(), Ok(()));
-    assert_eq!(retrying.payload_bytes, Some(2));
+    assert_eq!(check(&mut world, account, id).await, refused, "delivering");
+    let retry = retried(&claim, std::time::Duration::ZERO);
+    let finished = leases::finish(&mut world.conn, world.dispatcher, &[retry]).await;
+    finished.expect("recorded");
+    assert_eq!(source(&mut world, account, id).await.payload_bytes, Some(2));
+    assert_eq!(check(&mut world, account, id).await, Ok(()), "retrying");
+    let lease = "UPDATE delivery_queue
+                 SET lease_token = gen_random_uuid(), leased_by = gen_random_uuid(), leased_at = now(),
+                     due_at = now() + interval '1 hour'
+                 WHERE attempt_number = 2";
+    world.sql(lease).await;
+    assert_eq!(
+        check(&mut world, account, id).await,
+        refused,
+        "delivering again"
+    );
+    world.expire_leases().await;
+    assert_eq!(
+        check(&mut world, account, id).await,
+        Ok(()),
+        "lost, and not yet closed"
+    );
+    for status in ["failed", "canceled", "skipped"] {
+        let end = format!(
+            "UPDATE deliveries SET status = '{status}', next_retry_at = NULL WHERE id = '{id}'"
+        );
+        world.sql(&end).await;
+        assert_eq!(check(&mut world, account, id).await, Ok(()), "{status}");
+    }
     world.sql("DELETE FROM events").await;
-    let expired = source(&mut world, account, id).await;
-    assert_eq!(expired.check(), Err(ReplayRefusal::PayloadExpired));
+    let expired = Err(ReplayRefusal::PayloadExpired);
+    assert_eq!(check(&mut world, account, id).await, expired);
 }
 
 #[tokio::test]

@@ -5,7 +5,9 @@ use std::time::Duration;
 use reprise_core::custom_headers::CustomHeaders;
 use reprise_core::delivery::DeliveryStatus;
 use reprise_core::endpoint::{Endpoint, EndpointStatus};
-use reprise_core::signing::{SchemeOptions, SignatureScheme, SigningSecret, SigningSecrets};
+use reprise_core::signing::{
+    SchemeName, SchemeOptions, SignaturePrefix, SignatureScheme, SigningSecret, SigningSecrets,
+};
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::fixture::Dispatcher;
 use reprise_testkit::receiver::{Answer, Receiver};
@@ -65,10 +67,10 @@ async fn custom_headers_are_sent_and_redacted_in_the_record() {
     wanted.custom_headers =
         CustomHeaders::parse([("Authorization", "Bearer hunter2")]).expect("valid");
     let options = SchemeOptions {
-        prefix: Some("sha256="),
+        prefix: Some(SignaturePrefix::parse("sha256=").expect("valid")),
         ..SchemeOptions::default()
     };
-    wanted.signature = SignatureScheme::parse("body", options).expect("valid");
+    wanted.signature = SignatureScheme::new(SchemeName::Body, options).expect("valid");
     let secret = SigningSecret::parse_for(&wanted.signature, "key").expect("valid");
     wanted.secrets = SigningSecrets::new(secret);
     let endpoint = world.endpoint(&wanted).await;

@@ -19,7 +19,7 @@ use reprise_core::signing::{SignatureScheme, SigningSecret, SigningSecrets};
 use reprise_core::store::delivery_lists::{self, DeliveryFilter};
 use reprise_core::store::endpoints::{EndpointChange, NewEndpoint};
 use reprise_core::store::events::{self, NewEvent, Published};
-use reprise_core::store::replays::{self, Urgency};
+use reprise_core::store::replays::{self, ReplayOrder, Urgency};
 use reprise_core::store::{
     AsyncPgConnection, Database, attempts, endpoints, notifications, subscriptions, tenants, users,
 };
@@ -161,11 +161,12 @@ impl World {
     /// Replays a delivery, ahead of everything else.
     pub(crate) async fn replay_express(&self, id: DeliveryId) -> DeliveryId {
         let mut conn = self.conn().await;
-        let source = replays::find_source(&mut conn, self.tenant_id, id)
-            .await
-            .expect("readable")
-            .expect("there");
-        replays::insert(&mut conn, &source, Urgency::Express)
+        let order = ReplayOrder {
+            delivery_id: id,
+            endpoint_id: None,
+            urgency: Urgency::Express,
+        };
+        replays::make(&mut conn, self.tenant_id, &order)
             .await
             .expect("inserted")
             .expect("the endpoint is enabled")
@@ -285,6 +286,7 @@ impl World {
         attempts::list(&mut *self.conn().await, self.tenant_id, id)
             .await
             .expect("attempts")
+            .expect("there is such a delivery")
     }
 
     /// The error kinds of a delivery's attempts; `None` where one succeeded.

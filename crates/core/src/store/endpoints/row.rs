@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::super::schema::endpoints;
 use super::super::{StoreError, stored};
 use super::read_patterns;
-use crate::custom_headers::CustomHeaders;
+use crate::custom_headers::{CustomHeaders, HeaderName};
 use crate::endpoint::{Endpoint, EndpointLimits, EndpointSettings, EndpointStatus};
 use crate::endpoint_url::EndpointUrl;
 use crate::event_type::EventPattern;
@@ -18,8 +18,7 @@ use crate::ids::{EndpointId, TenantId, UserId};
 use crate::retry::{RetryDelays, RetryPolicy, RetrySchedule};
 use crate::sealing::KeyRing;
 use crate::signing::{
-    PreviousSecret, SchemeOptions, SignatureAlgorithm, SignatureScheme, SigningSecret,
-    SigningSecrets,
+    PreviousSecret, SchemeOptions, SignaturePrefix, SignatureScheme, SigningSecret, SigningSecrets,
 };
 
 /// The columns that the owner decides.
@@ -138,7 +137,7 @@ impl SettingsRow {
             custom_headers_sealed: seal(CUSTOM_HEADERS, &headers),
             secret_sealed: seal(SECRET, current.expose().as_bytes()),
             secret_hint: current.hint(),
-            signature_scheme: signature.as_str(),
+            signature_scheme: signature.name().as_str(),
             signature_header: signature.header().map(ToString::to_string),
             signature_prefix: signature.prefix().map(|prefix| prefix.as_str().to_owned()),
             signature_algorithm: signature.algorithm().as_str(),
@@ -183,16 +182,18 @@ impl EndpointRow {
     }
 
     fn signature(&self) -> Result<SignatureScheme, StoreError> {
+        const WHAT: &str = "signature";
+        let (header, prefix) = (&self.signature_header, &self.signature_prefix);
         let options = SchemeOptions {
-            header: self.signature_header.as_deref(),
-            prefix: self.signature_prefix.as_deref(),
-            algorithm: Some(stored(
-                "signature",
-                SignatureAlgorithm::parse(&self.signature_algorithm),
-            )?),
+            header: stored(WHAT, header.as_deref().map(HeaderName::parse).transpose())?,
+            prefix: stored(
+                WHAT,
+                prefix.as_deref().map(SignaturePrefix::parse).transpose(),
+            )?,
+            algorithm: Some(stored(WHAT, self.signature_algorithm.parse())?),
         };
-        let parsed = SignatureScheme::parse(&self.signature_scheme, options);
-        stored("signature", parsed)
+        let name = stored(WHAT, self.signature_scheme.parse())?;
+        stored(WHAT, SignatureScheme::new(name, options))
     }
 
     fn custom_headers(&self, keys: &KeyRing) -> Result<CustomHeaders, StoreError> {
