@@ -1,6 +1,6 @@
-//! A verifier of Standard Webhooks signatures that shares no code with the signer.
+//! Verifiers of signatures that share no code with the signer.
 //!
-//! Written from the specification, <https://github.com/standard-webhooks/standard-webhooks>: the
+//! Standard Webhooks' is written from the specification, <https://github.com/standard-webhooks/standard-webhooks>: the
 //! signed content is `id.timestamp.body`, the key is what follows `whsec_` (or `whpk_`) in Base64, and
 //! one matching `v1` (or `v1a`) signature among those in `webhook-signature` is enough.
 
@@ -35,6 +35,35 @@ pub fn verify_standard(key: &str, received: &Received) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("no signature in {signatures:?} matches the key"))
+    }
+}
+
+/// Checks the one signature of the schemes that are keyed with the secret's own bytes: `t=<unix>,v1=<hex>` over that
+/// time and the body, or anything and `<hex>` over the body alone.
+///
+/// # Errors
+///
+/// What is missing or wrong, in words.
+pub fn verify_plain(secret: &str, received: &Received, header: &str) -> Result<(), String> {
+    let value = required(received, header)?;
+    let mut content = Vec::new();
+    if let Some((timestamp, _)) = value
+        .strip_prefix("t=")
+        .and_then(|rest| rest.split_once(','))
+    {
+        check_timestamp(timestamp, received.received_at)?;
+        content.extend_from_slice(format!("{timestamp}.").as_bytes());
+    }
+    content.extend_from_slice(&received.body);
+    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
+        .map_err(|error| error.to_string())?
+        .chain_update(content);
+    let tag = mac.finalize().into_bytes();
+    let hex: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+    if value.ends_with(&hex) {
+        Ok(())
+    } else {
+        Err(format!("the signature {value:?} does not match the secret"))
     }
 }
 

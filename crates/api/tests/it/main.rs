@@ -36,6 +36,7 @@ mod rotation;
 mod round_trips;
 mod rows;
 mod scopes;
+mod sent;
 mod socket;
 mod stage;
 mod trial;

@@ -9,6 +9,7 @@ mod fairness;
 mod hostile;
 mod life;
 mod limits;
+mod maintenance;
 mod outage;
 mod program;
 mod rotation;

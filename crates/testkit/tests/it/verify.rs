@@ -5,7 +5,10 @@ use std::{
     time::Instant,
 };
 
-use reprise_testkit::{receiver::Received, verify::verify_standard};
+use reprise_testkit::{
+    receiver::Received,
+    verify::{verify_plain, verify_standard},
+};
 use time::{Duration, OffsetDateTime};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -70,4 +73,22 @@ fn old_or_future_timestamp_is_refused() {
     for age in [Duration::minutes(6), Duration::minutes(-6)] {
         assert!(verify_standard(SECRET, &vector(SIGNATURE, age)).is_err());
     }
+}
+
+/// Expected values made with `openssl dgst -sha256 -hmac abc123`.
+#[test]
+fn plain_signatures_agree_with_openssl() {
+    let body = "sha256=92b41da613c69e45a914b1251afbffc23d9834d74709756b34e2f05045088a9c";
+    let timestamped =
+        "t=1614265330,v1=ad7eb84528900a442051376b9ed5cb33891bb64943aaa61bd766b1d812f55d18";
+    for signature in [body, timestamped] {
+        let received = vector(signature, Duration::SECOND);
+        assert_eq!(
+            verify_plain("abc123", &received, "webhook-signature"),
+            Ok(())
+        );
+        assert!(verify_plain("abc124", &received, "webhook-signature").is_err());
+    }
+    let late = vector(timestamped, Duration::hours(1));
+    assert!(verify_plain("abc123", &late, "webhook-signature").is_err());
 }
