@@ -312,7 +312,7 @@ pub async fn find_stored(
                 -- In the order of all the index's columns, so that the planner has one way to go.
                 (SELECT count(*) FROM (
                      SELECT FROM deliveries
-                     WHERE (tenant_id, event_id) >= ($1, $2) AND (tenant_id, event_id) <= ($1, $2)
+                     WHERE tenant_id = $1 AND event_id >= $2 AND event_id <= $2
                        AND replay_of_delivery_id IS NULL
                      ORDER BY tenant_id, event_id, id) of_event) AS delivery_count
          FROM events

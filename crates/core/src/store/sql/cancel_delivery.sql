@@ -20,7 +20,7 @@ LEFT JOIN LATERAL (
         -- In the order of all the index's columns, so that the planner has one way to go.
         SELECT id, number
         FROM attempts
-        WHERE (tenant_id, delivery_id) >= ($1, ended.delivery_id) AND (tenant_id, delivery_id) <= ($1, ended.delivery_id)
+        WHERE tenant_id = $1 AND delivery_id >= ended.delivery_id AND delivery_id <= ended.delivery_id
         ORDER BY tenant_id, delivery_id, id
     ) of_delivery
     ORDER BY number DESC

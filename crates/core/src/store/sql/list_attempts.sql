@@ -4,7 +4,7 @@ SELECT listed.*
 FROM deliveries
 LEFT JOIN (
     SELECT * FROM attempts
-    WHERE (tenant_id, delivery_id) >= ($1, $2) AND (tenant_id, delivery_id) <= ($1, $2)
+    WHERE tenant_id = $1 AND delivery_id >= $2 AND delivery_id <= $2
     ORDER BY tenant_id, delivery_id, id
 ) listed ON true
 WHERE deliveries.tenant_id = $1 AND deliveries.id = $2

@@ -15,7 +15,7 @@ FROM (
         -- In the order of all the index's columns, so that the planner has one way to go.
         SELECT tenant_id, endpoint_id, id, replay_of_delivery_id
         FROM deliveries
-        WHERE (tenant_id, endpoint_id, id) < ($1, $2, $3) AND (tenant_id, endpoint_id) >= ($1, $2) AND id < $3
+        WHERE tenant_id = $1 AND (endpoint_id, id) < ($2, $3) AND endpoint_id >= $2 AND id < $3
         ORDER BY tenant_id DESC, endpoint_id DESC, id DESC
         LIMIT 2000
     ) indexed
@@ -23,7 +23,7 @@ FROM (
 CROSS JOIN LATERAL (
     SELECT coalesce(
         (SELECT id FROM deliveries
-         WHERE (tenant_id, first_delivery_id) >= ($1, first.id) AND (tenant_id, first_delivery_id) <= ($1, first.id)
+         WHERE tenant_id = $1 AND first_delivery_id >= first.id AND first_delivery_id <= first.id
            AND replay_of_delivery_id IS NOT NULL
          ORDER BY tenant_id DESC, first_delivery_id DESC, id DESC LIMIT 1),
         first.id) AS id

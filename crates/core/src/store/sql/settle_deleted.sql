@@ -33,8 +33,8 @@ canceled AS (
             -- In the order of all the index's columns, so that the planner has one way to go.
             SELECT id, number
             FROM attempts
-            WHERE (tenant_id, delivery_id) >= (ended.tenant_id, ended.delivery_id)
-              AND (tenant_id, delivery_id) <= (ended.tenant_id, ended.delivery_id)
+            WHERE tenant_id = ended.tenant_id AND delivery_id >= ended.delivery_id
+              AND delivery_id <= ended.delivery_id
             ORDER BY tenant_id, delivery_id, id
         ) of_delivery
         ORDER BY number DESC
