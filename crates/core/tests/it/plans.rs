@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use diesel_async::SimpleAsyncConnection;
 use reprise_core::event_type::EventType;
+use reprise_core::ids::DeliveryId;
 use reprise_core::store::delivery_lists::{self, DeliveryFilter};
 use time::OffsetDateTime;
 
@@ -163,7 +164,7 @@ async fn the_express_claim_probes_the_express_index_alone() {
 #[tokio::test]
 async fn attempts_are_listed_by_their_deliveries_however_young_the_table() {
     let mut world = World::create().await;
-    let arguments = format!("{NONE}, {NONE}");
+    let arguments = format!("{NONE}, '{}'", DeliveryId::new());
     let plan = plan(&mut world, LIST_ATTEMPTS, "uuid, uuid", &arguments).await;
     for (table, index) in [
         (" on attempts_", "_tenant_id_delivery_id_id_idx"),
