@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use diesel_async::SimpleAsyncConnection;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use reprise_core::sealing::{KeyRing, SecretKey};
-use reprise_testkit::fixture::{SECRET_KEY, Tenant};
+use reprise_testkit::fixture::Tenant;
 use reprise_testkit::http::{Client, Response};
 use reprise_testkit::polling::poll_until;
-use serde_json::{Value, json};
-use time::OffsetDateTime;
+use serde_json::json;
 
 use crate::command;
+use crate::forged_tokens::Token;
 use crate::stage::{Stage, code, faults};
 
 const TOKEN: &str = "/v1/auth/token";
@@ -34,7 +32,7 @@ async fn can_list(client: &Client) {
 
 /// The one answer to whoever has no good credentials.
 #[track_caller]
-fn assert_not_authenticated(what: &str, answer: &Response) {
+pub fn assert_not_authenticated(what: &str, answer: &Response) {
     assert_eq!(answer.status, 401, "{what}: {}", answer.text());
     assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{what}");
     let body = json!({"detail": "Not authenticated", "code": "not_authenticated"});
@@ -181,67 +179,6 @@ async fn missing_scope_is_forbidden_and_named() {
     }
 }
 
-/// A token as ours are, signed with the key that the API uses, but for what `change` changes.
-fn forge(tenant: &Tenant, change: impl FnOnce(&mut Value)) -> String {
-    let key = SecretKey::parse(SECRET_KEY).expect("the testkit's key is one");
-    let signing = KeyRing::new(key, vec![])
-        .token_keys()
-        .next()
-        .expect("a key");
-    let mut claims = json!({
-        "iss": "reprise", "aud": "reprise-api", "sub": tenant.user_id.to_string(),
-        "tenant_id": tenant.tenant_id, "password_version": 1, "scope": "admin webhooks:read",
-        "iat": 0, "exp": OffsetDateTime::now_utc().unix_timestamp() + 60,
-    });
-    change(&mut claims);
-    let key = EncodingKey::from_secret(&signing);
-    encode(&Header::new(Algorithm::HS256), &claims, &key).expect("a token can be signed")
-}
-
-#[tokio::test]
-async fn bad_tokens_are_refused_alike() {
-    let stage = Stage::start().await;
-    let good = forge(&stage.tenant, |_| ());
-    can_list(&stage.api.anonymous().bearer(&good)).await;
-    let stranger = Tenant::create(stage.database.url(), "stranger").await;
-    let (body, signature) = good.rsplit_once('.').expect("a token has three parts");
-    let swapped: String = signature.chars().rev().collect();
-    for (what, token) in [
-        ("nothing", String::new()),
-        ("garbage", "garbage".to_owned()),
-        ("no signature", format!("{body}.")),
-        ("another signature", format!("{body}.{swapped}")),
-        ("a truncated token", good[..good.len() - 1].to_owned()),
-        (
-            "an ended token",
-            forge(&stage.tenant, |claims| claims["exp"] = json!(1_000)),
-        ),
-        (
-            "a token of another tenant's user",
-            forge(&stage.tenant, |claims| {
-                claims["tenant_id"] = json!(stranger.tenant_id);
-            }),
-        ),
-        (
-            "a token for somebody else",
-            forge(&stage.tenant, |claims| claims["aud"] = json!("x")),
-        ),
-        (
-            "a token without an end",
-            forge(&stage.tenant, |claims| {
-                claims.as_object_mut().expect("claims").remove("exp");
-            }),
-        ),
-        (
-            "an unknown user",
-            forge(&stage.tenant, |claims| claims["sub"] = json!("999")),
-        ),
-    ] {
-        let answer = stage.api.anonymous().bearer(&token).get(ENDPOINTS).await;
-        assert_not_authenticated(what, &answer);
-    }
-}
-
 #[tokio::test]
 async fn bad_headers_and_keys_are_refused_alike() {
     let stage = Stage::start().await;
@@ -249,7 +186,7 @@ async fn bad_headers_and_keys_are_refused_alike() {
     let key = stage.tenant.api_key.as_str();
     can_list(&nobody.api_key(key)).await;
     let (prefix, _) = key.split_once('.').expect("a key has two parts");
-    let token = forge(&stage.tenant, |_| ());
+    let token = Token::of(&stage.tenant).sign();
     for (what, client) in [
         ("no credentials", nobody.clone()),
         (

@@ -1,6 +1,7 @@
 //! `reprise-api` as its clients see it: the real program, over HTTP and on the command line, on a real PostgreSQL.
 
 mod api_keys;
+mod at_rest;
 mod auth;
 mod batch;
 mod cancel;
@@ -16,16 +17,19 @@ mod endpoint_urls;
 mod endpoints;
 mod events;
 mod examples;
+mod forged_tokens;
 mod framing;
 mod given_back;
 mod hook_requests;
 mod hooks;
 mod hostile;
+mod idempotency;
 mod ingest;
 mod isolation;
 mod keyed_turns;
 mod open_routes;
 mod outage;
+mod pages;
 mod played_dispatcher;
 mod publish;
 mod rate_limits;

@@ -1,13 +1,19 @@
 //! What stands in the database, for what the API does not show.
 
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Binary};
+use diesel::sql_types::{BigInt, Binary, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 #[derive(QueryableByName)]
 struct Count {
     #[diesel(sql_type = BigInt)]
     count: i64,
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    text: String,
 }
 
 #[derive(QueryableByName)]
@@ -34,6 +40,23 @@ pub async fn payload(conn: &mut AsyncPgConnection, event_id: &str) -> Vec<u8> {
     .await
     .expect("the event is there")
     .bytes
+}
+
+/// All rows of all tables as PostgreSQL writes them, bytes as hexadecimal digits.
+pub async fn everything(conn: &mut AsyncPgConnection) -> String {
+    let tables = "SELECT table_name::text AS text FROM information_schema.tables WHERE table_schema = 'public'";
+    let mut all = String::new();
+    for table in texts(conn, tables).await {
+        let rows = format!("SELECT one_row::text AS text FROM {table} AS one_row");
+        all.push_str(&texts(conn, &rows).await.join("\n"));
+    }
+    all
+}
+
+/// The column `text` of a query.
+async fn texts(conn: &mut AsyncPgConnection, query: &str) -> Vec<String> {
+    let rows: Vec<Line> = diesel::sql_query(query).load(conn).await.expect("rows");
+    rows.into_iter().map(|row| row.text).collect()
 }
 
 /// Copies the one endpoint that is there so many times. Only publishing and counting can be done with the copies: what

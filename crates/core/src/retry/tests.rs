@@ -111,6 +111,36 @@ fn gone_and_expired_payloads_fail_at_once() {
 }
 
 #[test]
+fn every_other_failure_and_every_other_status_is_retried_by_the_policy() {
+    let policy = policy(delays(&[7]), None);
+    let retried = Decision::Retry {
+        after: Duration::from_secs(7),
+    };
+    for kind in [
+        FailureKind::AddressRefused,
+        FailureKind::Dns,
+        FailureKind::Connect,
+        FailureKind::Tls,
+        FailureKind::Timeout,
+        FailureKind::Protocol,
+        FailureKind::ConnectionLost,
+    ] {
+        let failed = AttemptOutcome::Failed(kind);
+        assert_eq!(policy.decide(1, &failed, Jitter::NONE), retried, "{kind}");
+        let last = policy.decide(2, &failed, Jitter::NONE);
+        assert_eq!(last, Decision::failed(FailReason::AttemptsUsedUp), "{kind}");
+    }
+    for status in (100..=999).filter(|status| !matches!(status, 200..=299 | 410)) {
+        let decided = policy.decide(1, &answered(status, None), Jitter::NONE);
+        assert_eq!(decided, retried, "{status}");
+    }
+    for status in 200..=299 {
+        let decided = policy.decide(1, &answered(status, None), Jitter::NONE);
+        assert_eq!(decided, Decision::Delivered, "{status}");
+    }
+}
+
+#[test]
 fn lost_attempt_is_repeated_at_once_but_counts() {
     let policy = policy(delays(&[60]), None);
     let lost = AttemptOutcome::Failed(FailureKind::Lost);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reprise_core::attempt::{Attempt, KEPT_BODY_BYTES};
+use reprise_core::attempt::Attempt;
 use reprise_core::delivery::{Delivery, DeliveryStatus};
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::fixture::Dispatcher;
@@ -84,7 +84,7 @@ async fn endless_body_is_read_to_the_bound_and_counts_as_an_answer() {
     let response = attempt.response.expect("a response");
     assert_eq!(
         (response.body.len(), response.body_truncated),
-        (KEPT_BODY_BYTES, true)
+        (16_384, true)
     );
 }
 

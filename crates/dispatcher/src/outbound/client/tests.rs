@@ -141,6 +141,51 @@ async fn endless_headers_end_at_the_bound() {
     assert_eq!(kind_of(&exchange.await), Some(FailureKind::Protocol));
 }
 
+/// Says that a body has so many bytes, sends so many, and then waits until the client has had enough.
+async fn send_body(mut stream: TcpStream, promised: usize, sent: usize) {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {promised}\r\n\r\n");
+    let answer = [head.into_bytes(), vec![b'x'; sent]].concat();
+    stream.write_all(&answer).await.expect("written");
+    let _ = stream.read(&mut [0]).await;
+}
+
+#[tokio::test]
+async fn body_is_read_up_to_64_kib_and_no_further() {
+    for (sent, failure) in [(65_535, Some(FailureKind::Timeout)), (65_536, None)] {
+        let exchange = send_to_server(async |stream| send_body(stream, 100_000, sent).await).await;
+        assert_eq!(kind_of(&exchange), failure, "{sent} bytes came");
+    }
+}
+
+#[tokio::test]
+async fn sixteen_kib_of_a_body_are_kept_and_it_is_told_whether_that_is_all() {
+    for (bytes, is_truncated) in [(16_384, false), (16_385, true), (65_536, true)] {
+        let exchange = send_to_server(async |stream| send_body(stream, bytes, bytes).await).await;
+        assert_eq!(exchange.failure, None);
+        let response = exchange.response.expect("a response");
+        let kept = (response.body.len(), response.body_truncated);
+        assert_eq!(kept, (16_384, is_truncated), "{bytes} bytes came");
+    }
+}
+
+#[tokio::test]
+async fn peer_that_accepts_and_never_speaks_tls_costs_the_deadline_and_no_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("https://{}/", listener.local_addr().expect("an address"));
+    let started = Instant::now();
+    let silent = async {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        // The client greets, and waits for an answer until it gives up.
+        while stream.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {}
+    };
+    let client = outbound();
+    let silent = tokio::time::timeout(2 * DEADLINE, silent);
+    let (exchange, _) = tokio::join!(send_to(&client, &url), silent);
+    assert_eq!(kind_of(&exchange), Some(FailureKind::Timeout));
+    let elapsed = started.elapsed();
+    assert!(elapsed >= DEADLINE && elapsed < 3 * DEADLINE, "{elapsed:?}");
+}
+
 #[tokio::test]
 async fn flood_of_interim_responses_ends_at_the_deadline() {
     let started = Instant::now();
