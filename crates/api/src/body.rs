@@ -95,3 +95,52 @@ pub async fn read_json(
     }
     read(request, payload, limit).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use actix_web::dev;
+    use actix_web::error::PayloadError;
+    use actix_web::test::TestRequest;
+    use actix_web::{FromRequest, ResponseError};
+    use futures_util::stream::{self, Stream};
+    use tokio::time::Instant;
+
+    /// Reads a body that comes as this stream does.
+    async fn read_stream(
+        stream: impl Stream<Item = Result<Bytes, PayloadError>> + 'static,
+    ) -> Result<Bytes, ApiError> {
+        let request = TestRequest::default().to_http_request();
+        let mut body: dev::Payload = dev::Payload::Stream {
+            payload: Box::pin(stream),
+        };
+        let payload = Payload::from_request(&request, &mut body).await;
+        read(&request, payload.expect("any body is one"), 1_000).await
+    }
+
+    fn too_slow(read: Result<Bytes, ApiError>) -> (u16, &'static str) {
+        let error = read.expect_err("it never ends");
+        (error.status_code().as_u16(), error.code())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn body_that_is_not_whole_after_thirty_seconds_is_too_slow() {
+        let begun = Instant::now();
+        let silent = read_stream(stream::pending()).await;
+        assert_eq!(too_slow(silent), (408, "body_too_slow"));
+        assert_eq!(begun.elapsed(), Duration::from_secs(30));
+
+        let begun = Instant::now();
+        let drops = tokio::time::interval(Duration::from_secs(1));
+        let dripping = stream::unfold(drops, async |mut drops| {
+            drops.tick().await;
+            Some((Ok(Bytes::from_static(b"x")), drops))
+        });
+        assert_eq!(
+            too_slow(read_stream(dripping).await),
+            (408, "body_too_slow")
+        );
+        assert_eq!(begun.elapsed(), Duration::from_secs(30));
+    }
+}
