@@ -10,7 +10,7 @@ ARGS ?=
 CHECKS := fmt style scripts arrows invariants typos unused deny clippy docs migrations schema
 
 .DEFAULT_GOAL := help
-.PHONY: help run test conformance bench bench-quick openapi check build fmt clean toolchain $(CHECKS:%=check-%)
+.PHONY: help run test conformance bench bench-micro bench-quick openapi check build fmt clean toolchain $(CHECKS:%=check-%)
 
 help: ## Explain the targets
 	@printf 'Reprise: webhook delivery that can be replayed.\n\nUsage: make TARGET [ARGS=...]\n\n'
@@ -31,7 +31,10 @@ conformance: ## Run real clients (PyPI, npm) against the real programs: see conf
 	@scripts/conformance $(ARGS)
 
 bench: ## Measure everything on a durable PostgreSQL and print a table (most of an hour, and some 15 GB of disk)
-	@scripts/bench $(ARGS)
+	@scripts/bench --charts docs $(ARGS)
+
+bench-micro: toolchain ## Measure the pure steps of a delivery: signing, retry decision, address guard
+	@cargo bench --workspace --bench micro -- $(ARGS)
 
 bench-quick: ## The same in short, without what takes minutes
 	@scripts/bench --quick $(ARGS)

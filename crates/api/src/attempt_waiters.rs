@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use reprise_core::attempt_answer::AttemptAnswer;
 use reprise_core::ids::{AttemptId, TenantId};
-use reprise_core::store::attempts;
 use reprise_core::store::notifications::{self, Notification};
+use reprise_core::store::{AsyncPgConnection, StoreError, attempts};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::debug;
@@ -26,6 +26,10 @@ const MAX_RECENT: usize = 1_024;
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 /// Later looks, for notifications that were lost.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long looking for what was waited for may take. Longer, and the caller gives up before there is an answer, the whole
+/// of the wait being over already; shorter, and a slow disk hides what is there.
+const LOOK_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Who waits for what.
 #[derive(Default)]
@@ -210,14 +214,26 @@ async fn look(
     tenant_id: TenantId,
     attempt_id: AttemptId,
 ) -> Result<Option<AttemptAnswer>, ApiError> {
-    let looked = state
-        .with_connection(async |conn| attempts::find(conn, tenant_id, attempt_id).await)
-        .await;
-    match looked {
+    let looked = soon(state, async |conn| {
+        attempts::find(conn, tenant_id, attempt_id).await
+    });
+    match looked.await {
         Err(ApiError::Unavailable(cause)) => {
             debug!(cause, "Could not look for an attempt, waiting on");
             Ok(None)
         }
         looked => Ok(looked?.as_ref().map(AttemptAnswer::from)),
     }
+}
+
+/// Does something with a connection for a caller who has waited already: within [`LOOK_DEADLINE`].
+///
+/// # Errors
+///
+/// What `work` returns, and [`ApiError::Unavailable`] when PostgreSQL is away or too slow.
+pub async fn soon<T>(
+    state: &AppState,
+    work: impl AsyncFnOnce(&mut AsyncPgConnection) -> Result<T, StoreError>,
+) -> Result<T, ApiError> {
+    Ok(state.database.run(LOOK_DEADLINE, work).await??)
 }

@@ -10,6 +10,7 @@ pub mod token;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::http::header;
 use actix_web::web::Data;
@@ -151,8 +152,15 @@ async fn by_token(state: &AppState, token: &str) -> Result<Caller, ApiError> {
 
 async fn by_api_key(state: &AppState, text: &str) -> Result<Caller, ApiError> {
     let presented = api_key::PresentedKey::parse(text).ok_or(ApiError::NotAuthenticated)?;
-    let load = load_api_key(state, &presented);
+    let is_read_now = AtomicBool::new(false);
+    let load = async || {
+        is_read_now.store(true, Ordering::Relaxed);
+        find_api_key(state, &presented).await
+    };
     let key = state.known_credentials.key(presented.hash(), load).await?;
+    if key.is_use_unnoted && is_read_now.into_inner() {
+        note_use(state, &key).await;
+    }
     if key
         .expires_at
         .is_some_and(|expires_at| expires_at <= OffsetDateTime::now_utc())
@@ -167,23 +175,24 @@ async fn by_api_key(state: &AppState, text: &str) -> Result<Caller, ApiError> {
     })
 }
 
-async fn load_api_key(
+async fn find_api_key(
     state: &AppState,
     presented: &api_key::PresentedKey<'_>,
 ) -> Result<ApiKey, ApiError> {
     let found = state
         .with_connection(async |conn| api_keys::find_by_prefix(conn, presented.prefix()).await)
         .await?;
-    let Some(key) = found.filter(|key| presented.matches(&key.key_hash)) else {
-        return Err(ApiError::NotAuthenticated);
-    };
-    if key.is_use_unnoted {
-        let noted = state
-            .with_connection(async |conn| api_keys::touch(conn, key.tenant_id, key.id).await)
-            .await;
-        if let Err(error) = noted {
-            debug!(%error, "Could not note the use of an API key");
-        }
+    found
+        .filter(|key| presented.matches(&key.key_hash))
+        .ok_or(ApiError::NotAuthenticated)
+}
+
+/// Notes that a key was used, apart from finding it: those who wait for the same key do not wait for this.
+async fn note_use(state: &AppState, key: &ApiKey) {
+    let noted = state
+        .with_connection(async |conn| api_keys::touch(conn, key.tenant_id, key.id).await)
+        .await;
+    if let Err(error) = noted {
+        debug!(%error, "Could not note the use of an API key");
     }
-    Ok(key)
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{DatabaseArgs, ServeArgs};
+use crate::config::{DatabaseArgs, KeyArgs, ServeArgs};
 
 /// The HTTP API of Reprise: webhook delivery and redelivery on PostgreSQL.
 #[derive(Parser)]
@@ -59,6 +59,10 @@ pub enum Command {
     /// API keys.
     #[command(subcommand)]
     ApiKey(ApiKeyCommand),
+    /// Re-encrypt the endpoint secrets and headers that earlier master keys have encrypted, so that these can be retired.
+    ///
+    /// Safe beside running programs, and to repeat; prints only JSON, the number of endpoints.
+    Reseal(KeyArgs),
     /// Print the OpenAPI document; needs neither a database nor a key.
     Openapi,
 }

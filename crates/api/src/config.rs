@@ -41,12 +41,9 @@ impl DatabaseArgs {
     }
 }
 
-/// Flags of `serve`. They are texts here, so that every mistake can be reported at once.
+/// The master keys, for `serve` and `reseal`.
 #[derive(Args)]
-pub struct ServeArgs {
-    /// Address and port to serve HTTP on; port 0 picks a free one.
-    #[arg(long, env = "REPRISE_LISTEN", default_value = "127.0.0.1:8080")]
-    listen: String,
+pub struct KeyArgs {
     /// Master key: 32 bytes in base64 (make one with `openssl rand -base64 32`). Signs tokens, encrypts secrets.
     #[arg(long, env = "REPRISE_SECRET_KEY", hide_env_values = true)]
     secret_key: Option<String>,
@@ -58,6 +55,43 @@ pub struct ServeArgs {
         default_value = ""
     )]
     secret_key_previous: String,
+}
+
+impl KeyArgs {
+    /// The keys and the database's URL, if these and what was read before are right.
+    ///
+    /// # Errors
+    ///
+    /// [`Problems`] with every mistake there is.
+    pub fn read(
+        &self,
+        database: &DatabaseArgs,
+        mut problems: Problems,
+    ) -> Result<(SecretText, KeyRing), Problems> {
+        let url = database.read_into(&mut problems);
+        let keys = self.read_into(&mut problems);
+        problems.finish()?;
+        url.zip(keys).ok_or_else(Problems::default)
+    }
+
+    fn read_into(&self, problems: &mut Problems) -> Option<KeyRing> {
+        read_key_ring(
+            problems,
+            self.secret_key.as_deref(),
+            &self.secret_key_previous,
+        )
+    }
+}
+
+/// Flags of `serve`. They are texts here, so that every mistake can be reported at once.
+#[derive(Args)]
+pub struct ServeArgs {
+    /// Address and port to serve HTTP on; port 0 picks a free one.
+    #[arg(long, env = "REPRISE_LISTEN", default_value = "127.0.0.1:8080")]
+    listen: String,
+    /// The master keys.
+    #[command(flatten)]
+    keys: KeyArgs,
     /// Networks (CIDRs, separated by commas) that receivers may live in although the address guard refuses them.
     #[arg(long, env = "REPRISE_ALLOW_NETWORKS", default_value = "")]
     allow_networks: String,
@@ -112,11 +146,7 @@ impl ServeArgs {
         mut problems: Problems,
     ) -> Result<ServeConfig, Problems> {
         let database_url = database.read_into(&mut problems);
-        let keys = read_key_ring(
-            &mut problems,
-            self.secret_key.as_deref(),
-            &self.secret_key_previous,
-        );
+        let keys = self.keys.read_into(&mut problems);
         let listen = problems.read("REPRISE_LISTEN", &self.listen, str::parse::<SocketAddr>);
         let networks = problems.read(
             "REPRISE_ALLOW_NETWORKS",

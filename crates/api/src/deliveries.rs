@@ -4,13 +4,14 @@ mod view;
 
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use reprise_core::delivery::DeliveryStatus;
+use reprise_core::delivery::{Delivery, DeliveryStatus};
 use reprise_core::event_type::{EventGroup, EventType};
-use reprise_core::ids::{DeliveryId, EndpointId};
+use reprise_core::ids::{DeliveryId, EndpointId, TenantId};
 use reprise_core::scope::Scope;
-use reprise_core::store::attempts;
+use reprise_core::store::AsyncPgConnection;
 use reprise_core::store::deliveries as store;
 use reprise_core::store::delivery_lists::{self, DeliveryFilter};
+use reprise_core::store::{attempts, lost};
 
 use crate::auth::Caller;
 use crate::body::pass_over;
@@ -152,15 +153,33 @@ pub async fn cancel(
     pass_over(&request, payload).await?;
     let (tenant_id, id) = (caller.tenant_id, path_id::delivery(&id));
     let canceled = state
-        .with_connection(async |conn| {
-            match store::cancel(conn, tenant_id, id, CANCELED_BY_REQUEST).await? {
-                Some(delivery) => Ok(delivery),
-                None => match store::find(conn, tenant_id, id).await? {
-                    Some(delivery) => Err(ApiError::NotCancelable(delivery.status)),
-                    None => Err(not_found()),
-                },
-            }
-        })
+        .with_connection(async |conn| cancel_or_say_why(conn, tenant_id, id).await)
         .await?;
     Ok(HttpResponse::Ok().json(WebhookDeliveryResponse::from(&canceled)))
+}
+
+async fn cancel_or_say_why(
+    conn: &mut AsyncPgConnection,
+    tenant_id: TenantId,
+    id: DeliveryId,
+) -> Result<Delivery, ApiError> {
+    if let Some(delivery) = store::cancel(conn, tenant_id, id, CANCELED_BY_REQUEST).await? {
+        return Ok(delivery);
+    }
+    // Whoever held it may be dead: then its attempt is lost, which shows, and what is left can be canceled.
+    lost::take_over_one(conn, tenant_id, id).await?;
+    if let Some(delivery) = store::cancel(conn, tenant_id, id, CANCELED_BY_REQUEST).await? {
+        return Ok(delivery);
+    }
+    let found = store::find(conn, tenant_id, id).await?;
+    let status = match found.ok_or_else(not_found)?.status {
+        // It was leased when it was to be canceled, and has come back since.
+        DeliveryStatus::Pending | DeliveryStatus::Retrying => DeliveryStatus::Delivering,
+        status @ (DeliveryStatus::Delivering
+        | DeliveryStatus::Delivered
+        | DeliveryStatus::Failed
+        | DeliveryStatus::Canceled
+        | DeliveryStatus::Skipped) => status,
+    };
+    Err(ApiError::NotCancelable(status))
 }

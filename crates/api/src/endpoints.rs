@@ -12,7 +12,10 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use reprise_core::endpoint::EndpointStatus;
 use reprise_core::scope::Scope;
+use reprise_core::store::StoreError;
 use reprise_core::store::endpoints as store;
+use serde_json::json;
+use tracing::warn;
 
 use crate::auth::Caller;
 use crate::body::{MAX_BODY_BYTES, read_json};
@@ -21,8 +24,9 @@ use crate::path_id;
 use crate::state::AppState;
 use body::EndpointPatch;
 
-pub use body::{DEFAULT_TIMEOUT, any_event, read_url};
+pub use body::{DEFAULT_TIMEOUT, MAX_PATTERNS, any_event, read_url};
 pub use described::{EndpointBody, EndpointPatchBody};
+pub use signature::check_signature_header;
 pub use view::{EndpointResponse, EndpointWithSecret};
 
 /// What a list is called in its cursors.
@@ -128,6 +132,22 @@ pub async fn delete(
     id: Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::WebhooksWrite)?;
-    let endpoint = both_families::delete(&state, &caller, path_id::endpoint(&id)).await?;
-    Ok(HttpResponse::Ok().json(EndpointResponse::from(&endpoint)))
+    let (tenant_id, id) = (caller.tenant_id, path_id::endpoint(&id));
+    both_families::delete(&state, &caller, id).await?;
+    let deleted = state
+        .with_connection(
+            async |conn| match store::find(conn, &state.keys, tenant_id, id).await {
+                Err(StoreError::Corrupt(cause)) => {
+                    warn!(cause, "An endpoint was deleted that can't be read");
+                    Ok(None)
+                }
+                found => found,
+            },
+        )
+        .await?;
+    let mut answer = HttpResponse::Ok();
+    Ok(match deleted {
+        Some(endpoint) => answer.json(EndpointResponse::from(&endpoint)),
+        None => answer.json(json!({"id": id.to_string(), "enabled": false, "status": "deleted"})),
+    })
 }

@@ -9,7 +9,7 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use reprise_core::endpoint::EndpointStatus;
 use reprise_core::scope::Scope;
-use reprise_core::store::endpoints as store;
+use reprise_core::store::endpoints::{self as store, Deletion};
 
 use crate::auth::Caller;
 use crate::body::{MAX_BODY_BYTES, read_json};
@@ -156,8 +156,11 @@ pub async fn delete(
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Scope::WebhooksWrite)?;
     let id = path_id::endpoint(&id);
-    both_families::delete(&state, &caller, id)
+    let deletion = both_families::delete(&state, &caller, id)
         .await
         .map_err(as_hook)?;
+    if deletion == Deletion::DoneBefore {
+        return Err(not_found());
+    }
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,19 +1,27 @@
 //! `Idempotency-Key`: a repeat of a request gets the first one's answer, and does nothing.
 
 use std::future::Future;
+use std::time::Duration;
 
 use actix_web::HttpRequest;
 use diesel_async::AsyncConnection;
 use reprise_core::store::AsyncPgConnection;
 use reprise_core::store::idempotency_keys::{self, Begun, KeyedRequest};
+use reprise_core::store::turns::{Turn, TurnKey};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::state::AppState;
 
 const HEADER: &str = "Idempotency-Key";
 const MAX_BYTES: usize = 255;
+/// How long a repeat waits for others with its key. It then has the store's deadline for itself, which together is less
+/// than the 30 s after which clients give up.
+const TURN_DEADLINE: Duration = Duration::from_secs(10);
+
 /// The key of a request, with what it stands for.
 pub struct Key {
     caller: Caller,
@@ -64,6 +72,21 @@ impl Key {
             fingerprint: self.fingerprint,
         }
     }
+
+    /// Waits until no other request of this process with the same key is under way.
+    async fn turn(&self, state: &AppState) -> Result<Turn, ApiError> {
+        let turn = state.database.turn(self.turn_key());
+        timeout(TURN_DEADLINE, turn).await.map_err(|_| {
+            ApiError::Unavailable("a request with the same Idempotency-Key is under way".to_owned())
+        })
+    }
+
+    /// What a key stands for; neither part holds a line break.
+    fn turn_key(&self) -> TurnKey {
+        let whose = self.caller.tenant_id;
+        let whole = format!("{whose}\n{}\n{}\n{}", self.key, self.method, self.path);
+        Sha256::digest(whole).into()
+    }
 }
 
 /// What a keyed request does.
@@ -73,6 +96,27 @@ pub trait KeyedWork: Send {
         self,
         conn: &mut AsyncPgConnection,
     ) -> impl Future<Output = Result<Vec<u8>, ApiError>> + Send;
+}
+
+/// [`once`], with a connection that is taken when it is this request's turn: a repeat that comes while the first is
+/// running waits without one. Else a few repeats of a slow request would hold every connection there is. Requests to
+/// other processes wait inside PostgreSQL.
+///
+/// # Errors
+///
+/// Those of [`once`], and [`ApiError::Unavailable`] when PostgreSQL is away, or the first one takes too long.
+pub async fn once_in_turn(
+    state: &AppState,
+    key: Option<&Key>,
+    work: impl KeyedWork,
+) -> Result<Vec<u8>, ApiError> {
+    let _turn = match key {
+        Some(key) => Some(key.turn(state).await?),
+        None => None,
+    };
+    state
+        .with_connection(async |conn| once(conn, key, work).await)
+        .await
 }
 
 /// Does `work` once per key and returns its answer; without a key, each time. The answer and what `work` stores are

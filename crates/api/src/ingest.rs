@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reprise_core::ids::TenantId;
-use reprise_core::store::events::{self, NewEvent};
+use reprise_core::store::events::NewEvent;
 use reprise_core::store::{Database, StoreError};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit, mpsc, oneshot};
 
 use crate::error::ApiError;
 use crate::subscriptions::SubscriptionCache;
-use together::{Publication, keep_changing, store_together};
+use together::{MAX_TRIES, Outcome, find_stored, keep_changing, store_together};
 pub use together::{StoredEvents, publish};
 
 /// Commits under way at once. With one, PostgreSQL has nothing to do while the disk writes; with more, commits get
@@ -29,6 +29,9 @@ const ENOUGH: usize = 16;
 const MAX_EVENTS: usize = 256;
 /// Payload bytes in one commit, at which no further event is taken.
 const MAX_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
+/// Endpoints of a tenant beyond which its events go through a door of their own: nobody else's shall wait for the many
+/// deliveries that they may make.
+const MANY_ENDPOINTS: usize = 100;
 /// Requests that may wait for a commit; what comes beyond them waits for a place, with its payload. A bound, since a
 /// queue that PostgreSQL can't work off within [`DEADLINE`] only holds memory.
 const MAX_WAITING: usize = 4_096;
@@ -38,29 +41,31 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// The door to the shared commits.
 pub struct Ingest {
     door: mpsc::Sender<Waiting>,
+    /// For tenants with many endpoints, whose events make commits of their own.
+    wide_door: mpsc::Sender<Waiting>,
+    cache: Arc<SubscriptionCache>,
 }
 
 /// An event whose caller waits.
 struct Waiting {
     tenant_id: TenantId,
     event: Arc<NewEvent>,
+    /// How often its tenant's endpoints have changed under it.
+    tries: usize,
     answer: oneshot::Sender<Result<StoredEvents, ApiError>>,
 }
 
 impl Ingest {
     /// The door, and the writers behind it, which are to be run until the server stops.
     pub fn new(database: &Database, cache: &Arc<SubscriptionCache>) -> (Self, Vec<Writer>) {
-        let (door, arrivals) = mpsc::channel(MAX_WAITING);
-        let arrivals = Arc::new(Mutex::new(arrivals));
-        let turn = Arc::new(Semaphore::new(1));
-        let writer = || Writer {
-            arrivals: Arc::clone(&arrivals),
-            turn: Arc::clone(&turn),
-            database: database.clone(),
+        let (door, arrivals) = Writer::team(WRITERS, database, cache);
+        let (wide_door, wide_arrivals) = Writer::team(1, database, cache);
+        let ingest = Self {
+            door,
+            wide_door,
             cache: Arc::clone(cache),
         };
-        let writers = std::iter::repeat_with(writer).take(WRITERS).collect();
-        (Self { door }, writers)
+        (ingest, [arrivals, wide_arrivals].concat())
     }
 
     /// Stores an event with its deliveries: every endpoint made before this call began gets it, if it wants it.
@@ -78,10 +83,13 @@ impl Ingest {
             let waiting = Waiting {
                 tenant_id,
                 event,
+                tries: 0,
                 answer,
             };
             let stopping = || ApiError::Unavailable("the server is stopping".to_owned());
-            self.door.send(waiting).await.map_err(|_| stopping())?;
+            let is_wide = self.cache.endpoint_count(tenant_id) > MANY_ENDPOINTS;
+            let door = if is_wide { &self.wide_door } else { &self.door };
+            door.send(waiting).await.map_err(|_| stopping())?;
             answered.await.map_err(|_| stopping())?
         };
         let too_late = |_| {
@@ -95,6 +103,7 @@ impl Ingest {
 }
 
 /// Stores what has gathered, one commit after the other.
+#[derive(Clone)]
 pub struct Writer {
     arrivals: Arc<Mutex<mpsc::Receiver<Waiting>>>,
     /// Held while storing, by the one that need not wait for [`ENOUGH`].
@@ -104,6 +113,22 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// Writers that share a door.
+    fn team(
+        count: usize,
+        database: &Database,
+        cache: &Arc<SubscriptionCache>,
+    ) -> (mpsc::Sender<Waiting>, Vec<Self>) {
+        let (door, arrivals) = mpsc::channel(MAX_WAITING);
+        let writer = Self {
+            arrivals: Arc::new(Mutex::new(arrivals)),
+            turn: Arc::new(Semaphore::new(1)),
+            database: database.clone(),
+            cache: Arc::clone(cache),
+        };
+        (door, vec![writer; count])
+    }
+
     /// Writes until nobody can ask any more.
     ///
     /// Cancel safety: what was being stored is stored or not; its callers are told that the server stops.
@@ -134,63 +159,68 @@ impl Writer {
         Some((gathered, turn))
     }
 
-    /// Stores events in one commit. When the answer to the commit is lost, the same events are stored again: those that
-    /// are there already are found by their ids. When it fails for a reason that may lie in one of them, or since some
-    /// are there already, each is stored alone.
-    async fn store(&self, gathered: Vec<Waiting>) {
-        let stored = match self.store_once(&gathered).await {
+    /// Stores events, in as few commits as they fit in.
+    async fn store(&self, mut open: Vec<Waiting>) {
+        while !open.is_empty() {
+            open = self.store_some(open).await;
+        }
+    }
+
+    /// Stores events in one commit, and returns those of which nothing has come yet. When the answer to the commit is lost,
+    /// the same events are stored again: those that are there already are found by their ids. When it fails for a reason
+    /// that may lie in one of them, or since some are there already, each is stored alone.
+    async fn store_some(&self, gathered: Vec<Waiting>) -> Vec<Waiting> {
+        let outcomes = match self.store_once(&gathered).await {
             Err(StoreError::Unavailable(_)) => self.store_once(&gathered).await,
-            stored => stored,
+            outcomes => outcomes,
         };
-        match stored {
-            Ok(stored) => {
-                for (one, stored) in gathered.into_iter().zip(stored) {
-                    one.answer(stored.ok_or_else(keep_changing));
-                }
+        match outcomes {
+            Ok(outcomes) => {
+                let told = gathered.into_iter().zip(outcomes);
+                told.filter_map(|(one, outcome)| one.tell(outcome))
+                    .collect()
             }
             Err(StoreError::Unavailable(cause)) => {
                 for one in gathered {
                     one.answer(Err(ApiError::Unavailable(cause.clone())));
                 }
+                Vec::new()
             }
             Err(StoreError::Taken(_) | StoreError::Corrupt(_) | StoreError::Failed(_)) => {
                 for one in gathered {
                     let stored = self.store_alone(&one).await;
                     one.answer(stored);
                 }
+                Vec::new()
             }
         }
     }
 
-    async fn store_once(
-        &self,
-        gathered: &[Waiting],
-    ) -> Result<Vec<Option<StoredEvents>>, StoreError> {
-        let publications: Vec<_> = gathered.iter().map(Waiting::publication).collect();
-        let storing = async |conn: &mut _| store_together(conn, &self.cache, &publications).await;
+    async fn store_once(&self, gathered: &[Waiting]) -> Result<Vec<Outcome>, StoreError> {
+        let wanted: Vec<_> = gathered.iter().map(Waiting::wanted).collect();
+        let storing = async |conn: &mut _| store_together(conn, &self.cache, &wanted).await;
         self.database.run(DEADLINE, storing).await?
     }
 
     async fn store_alone(&self, one: &Waiting) -> Result<StoredEvents, ApiError> {
-        match self.store_once(std::slice::from_ref(one)).await {
-            Ok(mut stored) => stored.pop().flatten().ok_or_else(keep_changing),
-            // Ids are made here and random: it is this very event.
-            Err(StoreError::Taken(_)) => self.find_stored(one).await,
-            Err(error) => Err(error.into()),
+        for _ in 0..MAX_TRIES {
+            match self.store_once(std::slice::from_ref(one)).await {
+                Ok(mut outcomes) => {
+                    if let Some(Outcome::Decided(stored)) = outcomes.pop() {
+                        return stored;
+                    }
+                }
+                // Ids are made here and random: it is this very event.
+                Err(StoreError::Taken(_)) => return self.find_stored(one).await,
+                Err(error) => return Err(error.into()),
+            }
         }
+        Err(keep_changing())
     }
 
     async fn find_stored(&self, one: &Waiting) -> Result<StoredEvents, ApiError> {
-        let finding =
-            async |conn: &mut _| events::find_stored(conn, one.tenant_id, one.event.id).await;
-        let found = self.database.run(DEADLINE, finding).await??;
-        let (created_at, count) = found.ok_or_else(|| {
-            ApiError::Internal("an event's id is taken by none of the tenant's".to_owned())
-        })?;
-        Ok(StoredEvents {
-            created_at,
-            delivery_counts: vec![count],
-        })
+        let finding = async |conn: &mut _| find_stored(conn, one.tenant_id, &one.event).await;
+        self.database.run(DEADLINE, finding).await?
     }
 }
 
@@ -204,11 +234,22 @@ async fn gather_enough(arrivals: &mut mpsc::Receiver<Waiting>, gathered: &mut Ve
 }
 
 impl Waiting {
-    fn publication(&self) -> Publication<'_> {
-        Publication {
-            tenant_id: self.tenant_id,
-            events: std::slice::from_ref(self.event.as_ref()),
+    fn wanted(&self) -> (TenantId, &[NewEvent]) {
+        (self.tenant_id, std::slice::from_ref(self.event.as_ref()))
+    }
+
+    /// Tells the caller what has come of it; gives it back if nothing has.
+    fn tell(mut self, outcome: Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Decided(stored) => self.answer(stored),
+            Outcome::NoRoom => return Some(self),
+            Outcome::EndpointsChanged if self.tries < MAX_TRIES => {
+                self.tries += 1;
+                return Some(self);
+            }
+            Outcome::EndpointsChanged => self.answer(Err(keep_changing())),
         }
+        None
     }
 
     /// Tells the caller, unless that one has gone.

@@ -27,6 +27,7 @@ mod path_id;
 mod prefer;
 mod rate_limit;
 mod replays;
+mod resealing;
 mod routes;
 mod server;
 mod state;
@@ -39,6 +40,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use mimalloc::MiMalloc;
+use reprise_core::sealing::KeyRing;
 use reprise_core::secret::SecretText;
 use reprise_core::settings::Problems;
 
@@ -81,6 +83,7 @@ enum Task {
     Tenant(SecretText, TenantCommand),
     User(SecretText, UserCommand),
     ApiKey(SecretText, ApiKeyCommand),
+    Reseal(SecretText, KeyRing),
     Openapi,
 }
 
@@ -94,6 +97,10 @@ impl Task {
             Some(Command::Tenant(command)) => Self::Tenant(database.read(problems)?, command),
             Some(Command::User(command)) => Self::User(database.read(problems)?, command),
             Some(Command::ApiKey(command)) => Self::ApiKey(database.read(problems)?, command),
+            Some(Command::Reseal(keys)) => {
+                let (url, keys) = keys.read(database, problems)?;
+                Self::Reseal(url, keys)
+            }
             Some(Command::Openapi) => {
                 problems.finish()?;
                 Self::Openapi
@@ -114,6 +121,7 @@ impl Task {
             Self::ApiKey(url, command) => {
                 print(&accounts::run_api_key(&url, command).await?.to_string())
             }
+            Self::Reseal(url, keys) => print(&resealing::run(&url, &keys).await?.to_string()),
             Self::Openapi => print(&serde_json::to_string_pretty(&openapi::document()?)?),
         }
     }

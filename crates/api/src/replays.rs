@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::web::{Data, Path, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use reprise_core::delivery::{Delivery, ReplayRefusal};
 use reprise_core::ids::{AttemptId, TenantId};
 use reprise_core::scope::Scope;
@@ -15,7 +15,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::attempt_waiters::wait_for_attempt;
+use crate::attempt_waiters::{soon, wait_for_attempt};
 use crate::auth::Caller;
 use crate::body::pass_over;
 use crate::deliveries::{WebhookDeliveryResponse, not_found};
@@ -50,9 +50,11 @@ pub async fn make<Answer: Serialize>(
         order,
         show,
     };
-    let kept = state
-        .with_connection(async |conn| idempotency::once(conn, key, making).await)
-        .await?;
+    let kept = idempotency::once_in_turn(state, key, making).await?;
+    if order.urgency == Urgency::Normal {
+        // An express one has notified in its commit, which takes a lock.
+        state.wake_up.ask();
+    }
     serde_json::from_slice(&kept).map_err(unreadable)
 }
 
@@ -142,8 +144,19 @@ pub async fn replay(
             let replay = make(&state, &caller, key.as_ref(), order, show).await?;
             Ok(HttpResponse::Ok().json(replay.answer))
         }
+        Some(wait) if wait.is_zero() => {
+            let replay = make(&state, &caller, key.as_ref(), order, show).await?;
+            Ok(after(wait).json(replay.answer))
+        }
         Some(wait) => replay_and_wait(&state, &caller, key.as_ref(), order, wait).await,
     }
+}
+
+/// An answer that says how long it was waited for.
+fn after(wait: Duration) -> HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    response.insert_header(("Preference-Applied", format!("wait={}", wait.as_secs())));
+    response
 }
 
 fn show(delivery: &Delivery) -> WebhookDeliveryResponse {
@@ -170,12 +183,11 @@ async fn replay_and_wait(
     wait_for_attempt(state, &place, caller.tenant_id, attempt_id, deadline).await?;
     let kept: KeptId = serde_json::from_str(replay.answer.get()).map_err(unreadable)?;
     let id = path_id::delivery(&kept.id);
-    let found = state
-        .with_connection(async |conn| deliveries::find(conn, caller.tenant_id, id).await)
-        .await;
-    let mut response = HttpResponse::Ok();
-    response.insert_header(("Preference-Applied", format!("wait={}", wait.as_secs())));
-    match found {
+    let found = soon(state, async |conn| {
+        deliveries::find(conn, caller.tenant_id, id).await
+    });
+    let mut response = after(wait);
+    match found.await {
         Ok(delivery) => Ok(response.json(show(&delivery.ok_or_else(not_found)?))),
         // It has been made; telling the caller to try again would make another.
         Err(ApiError::Unavailable(_)) => Ok(response.json(replay.answer)),

@@ -3,12 +3,12 @@
 //! The cache can be stale and nothing is lost: the insert names the version it was made from, and stores nothing
 //! when that is no longer the tenant's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use reprise_core::endpoint::Subscriptions;
 use reprise_core::ids::TenantId;
 use reprise_core::store::{AsyncPgConnection, StoreError, subscriptions};
+use reprise_core::subscriptions::Subscriptions;
 
 /// Tenants kept. Beyond it the cache starts anew: simpler than picking one to forget, and as good, since a miss
 /// costs one query.
@@ -34,6 +34,7 @@ impl SubscriptionCache {
     ) -> Result<BTreeMap<TenantId, Arc<Subscriptions>>, StoreError> {
         let mut found = BTreeMap::new();
         let mut missing = Vec::new();
+        let tenants: BTreeSet<TenantId> = tenants.collect();
         for tenant_id in tenants {
             match self.cached().get(&tenant_id) {
                 Some(cached) => {
@@ -50,12 +51,18 @@ impl SubscriptionCache {
         Ok(found)
     }
 
+    /// How many endpoints a tenant has, as far as is known.
+    pub fn endpoint_count(&self, tenant_id: TenantId) -> usize {
+        let cached = self.cached();
+        cached.get(&tenant_id).map_or(0, |one| one.list().len())
+    }
+
     /// Forgets what has turned out to be stale, unless somebody has read it anew meanwhile.
     pub fn forget(&self, tenant_id: TenantId, stale: &Subscriptions) {
         let mut cached = self.cached();
         if cached
             .get(&tenant_id)
-            .is_some_and(|one| one.version <= stale.version)
+            .is_some_and(|one| one.version() <= stale.version())
         {
             cached.remove(&tenant_id);
         }

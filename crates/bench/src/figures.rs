@@ -45,3 +45,13 @@ impl Percentiles {
         })
     }
 }
+
+/// A rate without its fraction.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a conversion from f64 saturates, and rates are small and positive"
+)]
+pub fn whole_rate(rate: f64) -> u32 {
+    rate as u32
+}

@@ -76,6 +76,14 @@ impl Sent {
 }
 
 impl Load {
+    /// The same over another number of connections.
+    pub fn with_connections(self, connections: usize) -> Self {
+        Self {
+            connections,
+            ..self
+        }
+    }
+
     /// Sends all of it.
     ///
     /// # Errors

@@ -6,6 +6,8 @@ use anyhow::Result;
 use diesel::{QueryableByName, sql_query, sql_types::Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
+use crate::figures::float;
+
 const POSTGRES: &str = "
     SELECT current_setting('server_version') AS version,
            string_agg(name || '=' || current_setting(name), ', ' ORDER BY name) AS settings
@@ -38,7 +40,7 @@ impl Machine {
         Ok(Self {
             processor: line_of("/proc/cpuinfo", "model name"),
             cores: thread::available_parallelism()?.get(),
-            memory: line_of("/proc/meminfo", "MemTotal"),
+            memory: memory(),
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?
                 .trim()
                 .to_owned(),
@@ -68,6 +70,16 @@ impl fmt::Display for Machine {
         )?;
         writeln!(f, "- load generator and sink run on the same cores")
     }
+}
+
+/// The machine's memory, in gibibytes as it is sold.
+fn memory() -> String {
+    let kilobytes = line_of("/proc/meminfo", "MemTotal");
+    let kilobytes = kilobytes.trim_end_matches(" kB").parse::<u64>();
+    kilobytes.map_or_else(
+        |_| "an unknown amount".to_owned(),
+        |kilobytes| format!("{:.1} GiB", float(kilobytes) / f64::from(1 << 20)),
+    )
 }
 
 /// The value of a line `name: value` of a file.

@@ -4,6 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use crate::{
     figures::{Percentiles, float, milliseconds},
+    findings::Findings,
     machine::Machine,
     resources::Usage,
     sink::Verdict,
@@ -87,12 +88,16 @@ impl Row {
 }
 
 /// The whole report, in Markdown.
-pub fn markdown(machine: &Machine, rows: &[Row]) -> String {
+pub fn markdown(machine: &Machine, findings: &Findings) -> String {
     let mut text = format!("{machine}\n{HEADER}");
-    for row in rows {
+    for row in &findings.rows {
         row.write(&mut text);
     }
-    text + LEGEND
+    text.push_str(LEGEND);
+    for section in &findings.sections {
+        let _ = write!(text, "\n{section}");
+    }
+    text
 }
 
 fn latency_cells(latency: Option<Percentiles>) -> [String; 3] {

@@ -16,7 +16,7 @@ pub struct Settings {
     /// Write the table to this file too
     #[arg(long)]
     pub output: Option<PathBuf>,
-    /// Seconds that load is generated for in a scenario [default: 15, with --quick 3]
+    /// Seconds that load is generated for in a scenario [default: 15, with --quick 2]
     #[arg(long)]
     seconds: Option<u32>,
     /// Deliveries of a backlog to drain [default: 200000, with --quick 20000]
@@ -31,6 +31,15 @@ pub struct Settings {
     /// Dispatchers that serve where a scenario does not say another number
     #[arg(long, default_value_t = 1)]
     pub dispatchers: usize,
+    /// Ready deliveries in the long backlog of `backlog` [default: 10000000, with --quick 200000]
+    #[arg(long)]
+    backlog_rows: Option<u32>,
+    /// Minutes of `churn`
+    #[arg(long, default_value_t = 5)]
+    minutes: u64,
+    /// Write the charts of `replicas` and `load-latency` into this folder
+    #[arg(long)]
+    pub charts: Option<PathBuf>,
     /// Deliveries in the tables of `lists`
     #[arg(long, default_value_t = 10_000_000)]
     pub rows: u32,
@@ -44,16 +53,30 @@ pub enum Scenario {
     Configure,
     /// Publish alone, one event per request; no dispatcher runs
     Publish,
+    /// Publish alone, 100 events per request
+    Batch,
     /// Publish and deliver, saturated
     Deliver,
     /// A backlog that was published before
     Drain,
+    /// One event to ten endpoints
+    Fanout,
     /// Publish to receipt at 200 a second
     Steady,
     /// A healthy endpoint beside one that takes 10 seconds, hangs, or fails
     Slow,
+    /// kill -9 of one of two dispatchers: when is all that it held sent again?
+    Kill,
     /// 512 deliveries in flight at a slow receiver
     Memory,
+    /// A backlog for 1, 2, 4 and 8 dispatchers
+    Replicas,
+    /// Publish to receipt at 10 to 90 % of the saturated rate
+    LoadLatency,
+    /// Claims with ten thousand and with ten million ready deliveries
+    Backlog,
+    /// Minutes of publishing and delivering: the queue's size and the claim's time
+    Churn,
     /// Lists over a long history: every filter, the first page and a late one
     Lists,
 }
@@ -70,13 +93,24 @@ impl Settings {
 
     /// For how long load is generated.
     pub fn duration(&self) -> Duration {
-        let seconds = self.seconds.unwrap_or(if self.quick { 3 } else { 15 });
+        let seconds = self.seconds.unwrap_or(if self.quick { 2 } else { 15 });
         Duration::from_secs(u64::from(seconds))
     }
 
     /// For how long the bare rate is measured.
     pub fn bare_duration(&self) -> Duration {
-        self.duration().min(Duration::from_secs(2))
+        Duration::from_secs(if self.quick { 1 } else { 3 })
+    }
+
+    /// How many ready deliveries the long backlog has.
+    pub fn backlog_rows(&self) -> u32 {
+        let rows = self.backlog_rows;
+        rows.unwrap_or(if self.quick { 200_000 } else { 10_000_000 })
+    }
+
+    /// For how long `churn` goes on.
+    pub fn churn_duration(&self) -> Duration {
+        Duration::from_secs(60 * self.minutes)
     }
 
     /// How many deliveries a backlog has.
@@ -98,12 +132,17 @@ impl Scenario {
         match self {
             Self::Configure => false,
             Self::Publish
+            | Self::Batch
             | Self::Deliver
             | Self::Drain
+            | Self::Fanout
             | Self::Steady
             | Self::Slow
+            | Self::Kill
             | Self::Memory => true,
-            Self::Lists => !settings.quick,
+            Self::Replicas | Self::LoadLatency | Self::Backlog | Self::Churn | Self::Lists => {
+                !settings.quick
+            }
         }
     }
 }

@@ -5,8 +5,8 @@ mod lane;
 mod ledger;
 
 pub use self::{
-    lane::Behaviour,
-    ledger::{Receipt, Verdict},
+    lane::{Behaviour, Lane},
+    ledger::Verdict,
 };
 
 use std::{
@@ -23,7 +23,6 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use self::lane::Lane;
 use crate::clock::Clock;
 
 /// Connections that may wait to be accepted: more than any scenario opens at once, for one that is turned away tries
@@ -81,6 +80,11 @@ impl Sink {
     /// A lane, to ask what came.
     pub fn lane(&self, lane: usize) -> &Lane {
         &self.lanes[lane]
+    }
+
+    /// All lanes.
+    pub fn lanes(&self) -> &[Lane] {
+        &self.lanes
     }
 }
 

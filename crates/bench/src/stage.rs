@@ -2,17 +2,17 @@
 //! lane.
 
 mod queue;
+mod waiting;
 
-pub use self::queue::{settled_or_queued, unfinished};
+pub use self::queue::{
+    attempts_by_dispatcher, delivered_or_queued, leased_by, newest_dispatcher, unfinished,
+};
 
-use std::time::Duration;
-
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use reprise_testkit::{
     database::TestDatabase,
     fixture::{Api, Dispatcher, Tenant, create_endpoint},
-    polling::poll_until,
 };
 use serde_json::{Value, json};
 
@@ -26,8 +26,6 @@ use crate::{
 
 /// Quiet, but for the lines that say which port was taken.
 const LOG: &str = "warn,reprise_api::server=info,reprise_dispatcher::admin=info";
-/// After so long without any progress, nothing more is going to come.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Requests that fill caches and open connections before anything is measured.
 const WARM_UP: u64 = 2_000;
 /// The type of all events that no scenario calls otherwise.
@@ -157,7 +155,7 @@ impl Stage {
         let pace = Pace::Closed(Until::Events(WARM_UP));
         let sent = self.load(event_type, pace).run().await?;
         if !self.dispatchers.is_empty() {
-            self.wait_for_arrival(0, sent.sequences.len()).await?;
+            self.wait_for_lane(0, &sent.sequences).await?;
             self.wait_for_empty_queue().await?;
         }
         Ok(())
@@ -201,33 +199,6 @@ impl Stage {
         let sent = self.batches(100, pace).run().await?;
         self.conn.batch_execute("CHECKPOINT").await?;
         Ok(sent)
-    }
-
-    /// Waits until so many events have come to a lane.
-    pub async fn wait_for_arrival(&self, lane: usize, events: usize) -> Result<()> {
-        let lane = self.sink.lane(lane);
-        let mut arrived = lane.arrived();
-        while arrived < events {
-            let more = poll_until(PATIENCE, async || {
-                let now = lane.arrived();
-                (now > arrived).then_some(now)
-            });
-            let Some(now) = more.await else {
-                bail!("{arrived} of {events} events have arrived, and no more in {PATIENCE:?}");
-            };
-            arrived = now;
-        }
-        Ok(())
-    }
-
-    /// Waits until all deliveries are finished and recorded.
-    pub async fn wait_for_empty_queue(&mut self) -> Result<()> {
-        let conn = &mut self.conn;
-        let empty = poll_until(PATIENCE, async || {
-            let left = unfinished(conn).await;
-            left.map(|left| (left == 0).then_some(())).transpose()
-        });
-        empty.await.context("deliveries stay unfinished")?
     }
 
     /// Reads all meters.

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::custom_headers::CustomHeaders;
 use crate::endpoint_url::EndpointUrl;
-use crate::event_type::{EventPattern, EventType};
+use crate::event_type::EventPattern;
 use crate::ids::{EndpointId, TenantId, UserId};
 use crate::retry::RetryPolicy;
 use crate::signing::{SignatureScheme, SigningSecrets};
@@ -100,46 +100,4 @@ pub struct Endpoint {
     pub created_at: OffsetDateTime,
     /// When its settings or status changed last.
     pub updated_at: OffsetDateTime,
-}
-
-/// An endpoint as publishing sees it: who it is and what it wants.
-#[derive(Clone, Debug)]
-pub struct Subscription {
-    /// The endpoint.
-    pub endpoint_id: EndpointId,
-    /// Its owner, copied to its deliveries.
-    pub owner: UserId,
-    /// Which events it gets.
-    pub event_patterns: Vec<EventPattern>,
-    /// Disabled endpoints get `skipped` deliveries.
-    pub is_enabled: bool,
-}
-
-impl Subscription {
-    /// Whether the endpoint wants events of this type.
-    #[must_use]
-    pub fn wants(&self, event_type: &EventType) -> bool {
-        self.event_patterns
-            .iter()
-            .any(|pattern| pattern.matches(event_type))
-    }
-}
-
-/// All subscriptions of a tenant at one instant.
-#[derive(Clone, Debug)]
-pub struct Subscriptions {
-    /// The tenant's `endpoints_version` at that instant.
-    pub version: i64,
-    /// Its endpoints, deleted ones left out.
-    pub list: Vec<Subscription>,
-}
-
-impl Subscriptions {
-    /// The subscriptions that want events of a type.
-    pub fn wanting<'a>(
-        &'a self,
-        event_type: &'a EventType,
-    ) -> impl Iterator<Item = &'a Subscription> {
-        self.list.iter().filter(|one| one.wants(event_type))
-    }
 }

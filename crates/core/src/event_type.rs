@@ -120,6 +120,23 @@ impl EventPattern {
     }
 }
 
+impl EventPattern {
+    /// Whether it is `*`.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.scope == Scope::Everything
+    }
+
+    /// The prefix of a pattern for everything below it.
+    #[must_use]
+    pub fn prefix(&self) -> Option<&str> {
+        match self.scope {
+            Scope::Below(end) => self.text.get(..end),
+            Scope::Everything | Scope::Exactly => None,
+        }
+    }
+}
+
 impl fmt::Display for EventPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

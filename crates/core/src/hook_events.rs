@@ -1,8 +1,8 @@
 //! The `events` of B's family, as patterns: `subject` (itself and everything below it), `subject:action`, or `*`.
 
-use crate::event_type::{EventPattern, EventTypeError};
+use crate::event_type::{EventPattern, EventTypeError, MAX_BYTES};
 
-/// The patterns that an entry stands for.
+/// The patterns that an entry stands for, two for a subject.
 ///
 /// A prefix pattern (`subject.*`) is taken as it is: endpoints that were made in A's family have them.
 ///
@@ -12,11 +12,16 @@ use crate::event_type::{EventPattern, EventTypeError};
 pub fn parse(entry: &str) -> Result<Vec<EventPattern>, EventTypeError> {
     let pattern = EventPattern::parse(entry)?;
     let is_subject = !entry.contains([':', '*']);
-    if !is_subject {
+    if !is_subject || has_nothing_below(entry) {
         return Ok(vec![pattern]);
     }
     let below = EventPattern::parse(&format!("{entry}.*"))?;
     Ok(vec![pattern, below])
+}
+
+/// Whether a subject is so long that no type can begin with it and go on.
+const fn has_nothing_below(subject: &str) -> bool {
+    subject.len() + ".*".len() > MAX_BYTES
 }
 
 /// The entries that patterns show as.
@@ -32,7 +37,7 @@ pub fn show(patterns: &[EventPattern]) -> Vec<String> {
         if subject.is_some() {
             continue;
         }
-        let is_subject = has(&format!("{text}.*"));
+        let is_subject = has_nothing_below(text) || has(&format!("{text}.*"));
         if is_subject || text.contains([':', '*']) {
             shown.push(text.to_owned());
         } else {
@@ -85,6 +90,16 @@ mod tests {
     fn entries_read_back_as_they_were_written() {
         let entries = ["form", "form:sent", "*", "a.b", "a:*"];
         assert_eq!(show(&patterns(&entries)), entries);
+    }
+
+    #[test]
+    fn a_subject_too_long_for_anything_below_it_stands_for_itself() {
+        for length in [126, 127, 128] {
+            let subject = format!("a.{}", "b".repeat(length - 2));
+            let patterns = patterns(&[&subject]);
+            assert_eq!(patterns.len(), if length == 126 { 2 } else { 1 });
+            assert_eq!(show(&patterns), [subject]);
+        }
     }
 
     #[test]

@@ -23,3 +23,4 @@ pub mod secret;
 pub mod settings;
 pub mod signing;
 pub mod store;
+pub mod subscriptions;

@@ -104,8 +104,7 @@ impl KeyRing {
     /// Seals a text for one context, such as the ids of the tenant and endpoint it belongs to.
     pub fn seal(&self, plaintext: &[u8], context: &[u8]) -> Vec<u8> {
         let key = &self.current;
-        let mut sealed = vec![FORMAT_VERSION];
-        sealed.extend_from_slice(&key.id);
+        let mut sealed = self.current_header().to_vec();
         let associated_data = [&sealed, context].concat();
         let nonce: [u8; NONCE_BYTES] = rand::random();
         sealed.extend_from_slice(&nonce);
@@ -139,6 +138,13 @@ impl KeyRing {
             }
         }
         Err(error)
+    }
+
+    /// What everything begins with that the current key has sealed, and nothing that an earlier one has (but for one in
+    /// four billion, whose id is the same).
+    pub const fn current_header(&self) -> [u8; HEADER_BYTES] {
+        let [a, b, c, d] = self.current.id;
+        [FORMAT_VERSION, a, b, c, d]
     }
 
     /// The keys that sign tokens, the current one first; tokens of the others are still valid.
@@ -244,6 +250,15 @@ mod tests {
             ring(2, &[3]).open(&sealed, b"owner"),
             Err(OpenError::UnknownKey)
         );
+    }
+
+    #[test]
+    fn what_the_current_key_has_sealed_begins_with_its_header() {
+        let ring = ring(2, &[1]);
+        let header = ring.current_header();
+        assert!(ring.seal(b"secret", b"owner").starts_with(&header));
+        let earlier = self::ring(1, &[]).seal(b"secret", b"owner");
+        assert!(!earlier.starts_with(&header));
     }
 
     #[test]

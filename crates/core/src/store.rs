@@ -32,6 +32,7 @@ pub mod settling;
 mod statement;
 pub mod subscriptions;
 pub mod tenants;
+pub mod turns;
 pub mod users;
 
 use diesel::result::DatabaseErrorKind;

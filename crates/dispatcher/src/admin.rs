@@ -154,7 +154,7 @@ impl Admin {
 
     async fn metrics(&self) -> Answer {
         let now = Snapshot {
-            max_in_flight: self.capacity.max_in_flight(),
+            in_flight: self.capacity.held_count(),
             free_permits: self.capacity.free_permits(),
             queue: self.queue_depth().await.ok(),
         };

@@ -303,7 +303,7 @@ impl Claimer {
                 unsendable.push(claim);
                 continue;
             };
-            permit.announce_end_of(&claim, &self.capacity);
+            permit.announce_end_of(&claim);
             let slot = self.capacity.take_slot(&claim);
             let job = Job {
                 claim,

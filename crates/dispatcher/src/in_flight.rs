@@ -5,11 +5,14 @@
 //! A fast endpoint has more claimed than it may have in flight: what waits here for a place there is sent without waiting
 //! for a claim. See [`pace`].
 
+mod at_endpoint;
 mod pace;
+mod slot;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -18,7 +21,8 @@ use reprise_core::ids::{EndpointId, TenantId};
 use reprise_core::store::delivery_queue::Claim;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use self::pace::Pace;
+use self::at_endpoint::AtEndpoint;
+pub(crate) use self::slot::Slot;
 use crate::config::Limits;
 use crate::wakeup::Wakeup;
 
@@ -38,6 +42,8 @@ struct Shared {
     limits: Limits,
     wakeup: Arc<Wakeup>,
     books: Mutex<Books>,
+    /// Deliveries that hold a permit: claims that are being made hold some too.
+    held_count: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -49,47 +55,6 @@ struct Books {
     payload_bytes: i64,
     /// Endpoints with a limit at which attempts have been recorded since the claimer looked.
     ended_at_limited: Vec<EndpointId>,
-}
-
-/// What is claimed for one endpoint. It is forgotten when that is nothing.
-#[derive(Debug)]
-struct AtEndpoint {
-    claimed: i32,
-    /// As many as it may have in flight. Express deliveries go without.
-    places: Arc<Semaphore>,
-    pace: Pace,
-    /// Whether it had as much as it may have when something was claimed for it last, so that more may be waiting.
-    is_full: bool,
-}
-
-impl AtEndpoint {
-    fn new(limits: Limits, now: Instant) -> Self {
-        Self {
-            claimed: 0,
-            places: Arc::new(Semaphore::new(usize::from(limits.per_endpoint))),
-            pace: Pace::new(now),
-            is_full: false,
-        }
-    }
-
-    /// How many may be claimed beyond what may be in flight: at most twice that.
-    fn ahead(&self, limits: Limits, now: Instant) -> i32 {
-        self.pace.ahead(now, 2 * i32::from(limits.per_endpoint))
-    }
-
-    fn claim_one(&mut self, limits: Limits, now: Instant) {
-        self.claimed += 1;
-        self.is_full = self.claimed >= i32::from(limits.per_endpoint) + self.ahead(limits, now);
-    }
-
-    /// Whether it is time to claim for it again: all that may be in flight is, and half of what may wait is gone.
-    fn end_one(&mut self, limits: Limits, now: Instant) -> bool {
-        self.pace.count(now);
-        self.claimed -= 1;
-        let wait_at_most = self.ahead(limits, now) / 2;
-        let is_low = self.claimed <= (i32::from(limits.per_endpoint) + wait_at_most - 1).max(0);
-        is_low && std::mem::replace(&mut self.is_full, false)
-    }
 }
 
 /// What may be claimed now.
@@ -111,6 +76,7 @@ impl Capacity {
                 limits,
                 wakeup,
                 books: Mutex::default(),
+                held_count: AtomicUsize::new(0),
             }),
         }
     }
@@ -135,7 +101,7 @@ impl Capacity {
         let taken = Arc::clone(&self.permits).try_acquire_many_owned(u32::from(wanted));
         Permits {
             held: taken.ok(),
-            wakeup: Arc::clone(&self.shared.wakeup),
+            shared: Arc::clone(&self.shared),
         }
     }
 
@@ -214,9 +180,9 @@ impl Capacity {
         }
     }
 
-    /// Permits in all.
-    pub(crate) fn max_in_flight(&self) -> usize {
-        usize::from(self.shared.limits.in_flight)
+    /// Deliveries that are claimed and not yet recorded, for metrics.
+    pub(crate) fn held_count(&self) -> usize {
+        self.shared.held_count.load(Ordering::Relaxed)
     }
 
     /// Permits that are free now, for metrics.
@@ -247,7 +213,7 @@ impl Shared {
 #[derive(Debug)]
 pub(crate) struct Permits {
     held: Option<OwnedSemaphorePermit>,
-    wakeup: Arc<Wakeup>,
+    shared: Arc<Shared>,
 }
 
 impl Permits {
@@ -263,9 +229,10 @@ impl Permits {
     /// Takes one out, for one delivery.
     pub(crate) fn split_one(&mut self) -> Option<Permit> {
         let held = self.held.as_mut()?.split(1)?;
+        self.shared.held_count.fetch_add(1, Ordering::Relaxed);
         Some(Permit {
             held: Some(held),
-            wakeup: Arc::clone(&self.wakeup),
+            shared: Arc::clone(&self.shared),
             limited: None,
         })
     }
@@ -275,88 +242,24 @@ impl Permits {
 #[derive(Debug)]
 pub(crate) struct Permit {
     held: Option<OwnedSemaphorePermit>,
-    wakeup: Arc<Wakeup>,
+    shared: Arc<Shared>,
     /// The endpoint, if it has a limit: then its next delivery may wait for this one to be recorded.
-    limited: Option<(Arc<Shared>, EndpointId)>,
+    limited: Option<EndpointId>,
 }
 
 impl Permit {
     /// Makes its end known to the claimer, if the claim's endpoint has a limit.
-    pub(crate) fn announce_end_of(&mut self, claim: &Claim, capacity: &Capacity) {
-        if claim.is_limited {
-            self.limited = Some((Arc::clone(&capacity.shared), claim.endpoint_id));
-        }
+    pub(crate) fn announce_end_of(&mut self, claim: &Claim) {
+        self.limited = claim.is_limited.then_some(claim.endpoint_id);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         drop(self.held.take());
-        if let Some((shared, endpoint_id)) = self.limited.take() {
-            shared.books().ended_at_limited.push(endpoint_id);
-            self.wakeup.nudge();
-        }
-        self.wakeup.room_freed();
-    }
-}
-
-/// One delivery's part of its endpoint's and tenant's limits, from its claim until its response has been read.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    shared: Arc<Shared>,
-    endpoint_id: EndpointId,
-    tenant_id: TenantId,
-    payload_bytes: i64,
-    is_express: bool,
-    places: Arc<Semaphore>,
-}
-
-/// A place at an endpoint: the right to have one more in flight there.
-#[derive(Debug)]
-pub(crate) struct Place {
-    _held: Option<OwnedSemaphorePermit>,
-}
-
-impl Slot {
-    /// Waits for a place at the endpoint; what is express needs none.
-    ///
-    /// Cancel safety: dropping the future gives up the turn.
-    pub(crate) async fn place(&self) -> Place {
-        let held = if self.is_express {
-            None
-        } else {
-            // The semaphore is never closed.
-            Arc::clone(&self.places).acquire_owned().await.ok()
-        };
-        Place { _held: held }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let limits = self.shared.limits;
-        let now = Instant::now();
-        let mut books = self.shared.books();
-        let mut may_claim = false;
-        if let Entry::Occupied(mut at_endpoint) = books.endpoints.entry(self.endpoint_id) {
-            may_claim = at_endpoint.get_mut().end_one(limits, now);
-            if at_endpoint.get().claimed == 0 {
-                at_endpoint.remove();
-            }
-        }
-        may_claim |= take_one(&mut books.by_tenant, self.tenant_id) >= i32::from(limits.per_tenant);
-        books.payload_bytes -= self.payload_bytes;
-        let of_express = if self.is_express {
-            take_one(&mut books.express_by_tenant, self.tenant_id)
-        } else {
-            0
-        };
-        drop(books);
-        // Only where a limit was reached may more be waiting that the last claim had to pass over.
-        if of_express >= express_per_tenant(limits.in_flight) {
-            self.shared.wakeup.hint_express();
-        }
-        if may_claim {
+        self.shared.held_count.fetch_sub(1, Ordering::Relaxed);
+        if let Some(endpoint_id) = self.limited.take() {
+            self.shared.books().ended_at_limited.push(endpoint_id);
             self.shared.wakeup.nudge();
         }
         self.shared.wakeup.room_freed();
@@ -434,6 +337,15 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_that_is_being_made_has_nothing_in_flight() {
+        let (capacity, _) = capacity();
+        let mut permits = capacity.take_permits(10);
+        assert_eq!(capacity.held_count(), 0);
+        let _permit = permits.split_one();
+        assert_eq!(capacity.held_count(), 1);
+    }
+
+    #[test]
     fn a_panic_gives_permit_and_slot_back() {
         let (capacity, _) = capacity();
         let held = (
@@ -445,7 +357,7 @@ mod tests {
             panic!("in an attempt");
         }));
         assert!(panicked.is_err());
-        assert_eq!(capacity.free_permits(), 16);
+        assert_eq!((capacity.free_permits(), capacity.held_count()), (16, 0));
         assert!(capacity.in_flight().by_endpoint.is_empty());
         assert_eq!(capacity.room().payload_bytes, MAX_PAYLOAD_BYTES);
     }

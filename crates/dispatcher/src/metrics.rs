@@ -59,7 +59,7 @@ impl BatchSizes {
 /// What is only known when somebody asks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Snapshot {
-    pub(crate) max_in_flight: usize,
+    pub(crate) in_flight: usize,
     pub(crate) free_permits: usize,
     /// `None` while PostgreSQL can't be asked.
     pub(crate) queue: Option<QueueDepth>,
@@ -156,8 +156,7 @@ impl Metrics {
 
     /// All metrics, as Prometheus reads them.
     pub(crate) fn encode(&self, now: Snapshot) -> Result<String, std::fmt::Error> {
-        let in_flight = now.max_in_flight.saturating_sub(now.free_permits);
-        self.in_flight.set(gauge(in_flight));
+        self.in_flight.set(gauge(now.in_flight));
         self.free_permits.set(gauge(now.free_permits));
         if let Some(queue) = now.queue {
             self.queue_ready.set(queue.ready);

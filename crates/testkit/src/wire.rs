@@ -1,8 +1,9 @@
-//! A way to PostgreSQL that counts: how often a program waits for an answer of the server.
+//! A way to PostgreSQL that counts how often a program waits for an answer of the server, and loses one when told to.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,8 +16,30 @@ use url::Url;
 /// Programs that talk to it must not use TLS, since it reads along.
 pub struct Wire {
     url: String,
-    round_trips: Arc<AtomicUsize>,
+    watch: Arc<Watch>,
     _accepting: AbortOnDropHandle<()>,
+}
+
+/// What all connections share.
+#[derive(Default)]
+struct Watch {
+    round_trips: AtomicUsize,
+    /// A text; the answer to the first message that holds it is lost, and so is its connection.
+    doomed: Mutex<Option<Vec<u8>>>,
+}
+
+impl Watch {
+    /// Whether a message is the one whose answer is to be lost; no later one is then.
+    fn dooms(&self, message: &[u8]) -> bool {
+        let mut doomed = self.doomed.lock().expect("nobody panics with it");
+        let is_it = doomed
+            .as_ref()
+            .is_some_and(|text| message.windows(text.len()).any(|part| part == text));
+        if is_it {
+            *doomed = None;
+        }
+        is_it
+    }
 }
 
 impl Wire {
@@ -36,13 +59,13 @@ impl Wire {
         let port = listener.local_addr().expect("bound").port();
         url.set_host(Some("127.0.0.1")).expect("a host");
         url.set_port(Some(port)).expect("a port");
-        let round_trips = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&round_trips);
+        let watch = Arc::new(Watch::default());
+        let shared = Arc::clone(&watch);
         let accepting = async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                let (server, counter) = (server.clone(), Arc::clone(&counter));
-                connections.spawn(async move { relay(client, &server, &counter).await });
+                let (server, watch) = (server.clone(), Arc::clone(&shared));
+                connections.spawn(async move { relay(client, &server, &watch).await });
             }
         };
         #[expect(
@@ -52,7 +75,7 @@ impl Wire {
         let accepting = AbortOnDropHandle::new(tokio::spawn(accepting));
         Self {
             url: url.to_string(),
-            round_trips,
+            watch,
             _accepting: accepting,
         }
     }
@@ -66,18 +89,39 @@ impl Wire {
     /// How often a client has waited for the server since this was called last.
     #[must_use]
     pub fn take_round_trips(&self) -> usize {
-        self.round_trips.swap(0, Ordering::SeqCst)
+        self.watch.round_trips.swap(0, Ordering::SeqCst)
+    }
+
+    /// Loses the server's answer to the next message that holds `text`, and closes the connection: the server has done what
+    /// it was asked, and the client does not know.
+    ///
+    /// # Panics
+    ///
+    /// When a connection's task has panicked.
+    pub fn lose_answer_to(&self, text: &str) {
+        *self.watch.doomed.lock().expect("nobody panics with it") = Some(text.into());
     }
 }
 
-/// Carries one connection until either side closes it.
-async fn relay(client: TcpStream, server: &str, round_trips: &AtomicUsize) -> io::Result<()> {
+/// Carries one connection until either side closes it, or an answer is lost.
+async fn relay(client: TcpStream, server: &str, watch: &Watch) -> io::Result<()> {
     let server = TcpStream::connect(server).await?;
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
+    let is_doomed = AtomicBool::new(false);
+    let answering = async {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let length = from_server.read(&mut buffer).await?;
+            if length == 0 || is_doomed.load(Ordering::SeqCst) {
+                return Ok(());
+            }
+            to_client.write_all(&buffer[..length]).await?;
+        }
+    };
     tokio::select! {
-        ended = tokio::io::copy(&mut from_server, &mut to_client) => ended.map(|_| ()),
-        ended = count(&mut from_client, &mut to_server, round_trips) => ended,
+        ended = answering => ended,
+        ended = count(&mut from_client, &mut to_server, watch, &is_doomed) => ended,
     }
 }
 
@@ -86,7 +130,8 @@ async fn relay(client: TcpStream, server: &str, round_trips: &AtomicUsize) -> io
 async fn count(
     client: &mut (impl AsyncReadExt + Unpin),
     server: &mut (impl AsyncWriteExt + Unpin),
-    round_trips: &AtomicUsize,
+    watch: &Watch,
+    is_doomed: &AtomicBool,
 ) -> io::Result<()> {
     let mut kind = None;
     loop {
@@ -94,8 +139,9 @@ async fn count(
         let mut rest = vec![0; usize::try_from(length).unwrap_or(4).saturating_sub(4)];
         client.read_exact(&mut rest).await?;
         if matches!(kind, Some(b'Q' | b'S')) {
-            round_trips.fetch_add(1, Ordering::SeqCst);
+            watch.round_trips.fetch_add(1, Ordering::SeqCst);
         }
+        is_doomed.fetch_or(watch.dooms(&rest), Ordering::SeqCst);
         let mut message: Vec<u8> = kind.into_iter().collect();
         message.extend_from_slice(&length.to_be_bytes());
         message.extend_from_slice(&rest);

@@ -1,10 +1,11 @@
 //! Credentials that were seen lately, so that checking them again costs no round trip.
 //!
 //! What is revoked or changed elsewhere works for [`LIFETIME`] longer at most; in this process a revoked key ends at
-//! once. When a credential ends by itself is looked at each time. Credentials that are not good are not remembered.
+//! once, also where it was being looked up meanwhile. When a credential ends by itself is looked at each time. Credentials that are not good are not remembered.
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use moka::future::Cache;
@@ -23,10 +24,19 @@ const MAX_REMEMBERED: u64 = 50_000;
 /// A user as tokens name it: with the password's version.
 pub type UserVersion = (TenantId, UserId, i32);
 
+/// A key, and how many revocations there had been when looking it up began.
+#[derive(Clone)]
+struct KnownKey {
+    key: Arc<ApiKey>,
+    generation: u64,
+}
+
 /// The credentials seen lately.
 pub struct KnownCredentials {
     /// By the hash of the whole key.
-    keys: Cache<[u8; 32], Arc<ApiKey>>,
+    keys: Cache<[u8; 32], KnownKey>,
+    /// Counts revocations: what was looked up before the last one may have been revoked by it.
+    generation: AtomicU64,
     /// What the user may do.
     users: Cache<UserVersion, Arc<Scopes>>,
 }
@@ -44,6 +54,7 @@ impl KnownCredentials {
                 .max_capacity(MAX_REMEMBERED)
                 .time_to_live(lifetime)
                 .build(),
+            generation: AtomicU64::new(0),
             users: Cache::builder()
                 .max_capacity(MAX_REMEMBERED)
                 .time_to_live(lifetime)
@@ -59,11 +70,22 @@ impl KnownCredentials {
     pub async fn key(
         &self,
         hash: [u8; 32],
-        load: impl Future<Output = Result<ApiKey, ApiError>>,
+        load: impl AsyncFn() -> Result<ApiKey, ApiError>,
     ) -> Result<Arc<ApiKey>, ApiError> {
-        let load = async { load.await.map(Arc::new) };
-        let found = self.keys.try_get_with(hash, load).await;
-        found.map_err(|error| own(&error))
+        let begun = self.generation.load(Ordering::SeqCst);
+        loop {
+            let generation = self.generation.load(Ordering::SeqCst);
+            let load = async {
+                let key = Arc::new(load().await?);
+                Ok(KnownKey { key, generation })
+            };
+            let found = self.keys.try_get_with(hash, load).await;
+            let known = found.map_err(|error: Arc<ApiError>| own(&error))?;
+            if known.generation >= begun {
+                return Ok(known.key);
+            }
+            self.keys.invalidate(&hash).await;
+        }
     }
 
     /// What the user may do, as `load` finds it unless it was seen lately. Calls at once share one `load`.
@@ -83,6 +105,8 @@ impl KnownCredentials {
 
     /// Forgets all keys, after one was revoked: that happens seldom, and asking anew is cheap.
     pub fn forget_keys(&self) {
+        // What is being looked up at this moment comes into the cache after it was emptied; this tells it by.
+        self.generation.fetch_add(1, Ordering::SeqCst);
         self.keys.invalidate_all();
     }
 }
@@ -101,7 +125,10 @@ fn own(error: &ApiError) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use futures_util::FutureExt;
+    use reprise_core::ids::ApiKeyId;
+    use std::sync::atomic::AtomicUsize;
+    use tokio::sync::Notify;
 
     fn user() -> UserVersion {
         (TenantId::new(), UserId(1), 1)
@@ -159,5 +186,36 @@ mod tests {
             LIFETIME < Duration::from_secs(5),
             "as the contract promises"
         );
+    }
+
+    fn api_key() -> ApiKey {
+        ApiKey {
+            tenant_id: TenantId::new(),
+            id: ApiKeyId::new(),
+            user_id: UserId(1),
+            key_hash: Vec::new(),
+            scopes: Scopes::all(),
+            expires_at: None,
+            is_use_unnoted: false,
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_key_that_was_being_looked_up_when_it_was_revoked_is_not_remembered() {
+        let (known, answered) = (KnownCredentials::default(), Notify::new());
+        let mut before = Box::pin(known.key([1; 32], async || {
+            answered.notified().await;
+            Ok(api_key())
+        }));
+        assert!(before.as_mut().now_or_never().is_none(), "it is on its way");
+        known.forget_keys();
+        let revoked = async || Err(ApiError::NotAuthenticated);
+        let mut during = Box::pin(known.key([1; 32], revoked));
+        assert!(during.as_mut().now_or_never().is_none(), "both share one");
+        answered.notify_one();
+        assert!(before.await.is_ok(), "it began before");
+        assert!(matches!(during.await, Err(ApiError::NotAuthenticated)));
+        let after = known.key([1; 32], revoked).await;
+        assert!(matches!(after, Err(ApiError::NotAuthenticated)));
     }
 }

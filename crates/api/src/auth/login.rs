@@ -82,29 +82,9 @@ async fn log_in(
 ) -> Result<HttpResponse, Refusal> {
     let form = body::read(request, payload, MAX_FORM_BYTES).await?;
     let login = read_form(request, &form).map_err(Refusal::Form)?;
-    let username = login.username;
-    let tried = match &state.login_limits {
-        Some(limits) => {
-            let address = client_address(request, &state.trusted_proxies);
-            Some(
-                limits
-                    .begin(&username, address)
-                    .map_err(ApiError::RateLimited)?,
-            )
-        }
-        None => None,
-    };
-    let user = state
-        .with_connection(async |conn| users::find_by_name(conn, &username).await)
-        .await?;
-    let hash = user.as_ref().map(|user| user.password_hash.clone());
-    let is_right = state.passwords.check(login.password, hash).await?;
-    let Some(user) = user.filter(|_| is_right) else {
+    let Some(user) = limited(state, request, &login).await? else {
         return Err(Refusal::WrongPassword);
     };
-    if let Some(tried) = tried {
-        tried.take_back();
-    }
     let Some(scopes) = granted_scopes(&user, &login.scope) else {
         return Err(Refusal::InvalidScope);
     };
@@ -124,6 +104,36 @@ async fn log_in(
             expires_in: LIFETIME_SECONDS,
             scope,
         }))
+}
+
+/// [`right_user`], unless too many were wrong. Only a wrong password counts, not what could not be looked at.
+async fn limited(
+    state: &AppState,
+    request: &HttpRequest,
+    login: &Login,
+) -> Result<Option<User>, ApiError> {
+    let Some(limits) = &state.login_limits else {
+        return right_user(state, login).await;
+    };
+    let address = client_address(request, &state.trusted_proxies);
+    let tried = limits
+        .begin(&login.username, address)
+        .map_err(ApiError::RateLimited)?;
+    let found = right_user(state, login).await;
+    if !matches!(found, Ok(None)) {
+        tried.take_back();
+    }
+    found
+}
+
+/// The user whose name and password these are.
+async fn right_user(state: &AppState, login: &Login) -> Result<Option<User>, ApiError> {
+    let user = state
+        .with_connection(async |conn| users::find_by_name(conn, &login.username).await)
+        .await?;
+    let hash = user.as_ref().map(|user| user.password_hash.clone());
+    let is_right = state.passwords.check(login.password.clone(), hash).await?;
+    Ok(user.filter(|_| is_right))
 }
 
 /// All of the user's scopes, or those asked for if the user has them.

@@ -1,5 +1,5 @@
 //! How many wrong passwords may be tried. Only failures count: a token is taken before the password is looked at, so
-//! that guesses made at once can't pass together, and given back when it was right.
+//! that guesses made at once can't pass together, and given back unless it was wrong.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -70,7 +70,7 @@ impl LoginLimits {
 }
 
 impl Try<'_> {
-    /// It did not fail.
+    /// It was no wrong password.
     pub fn take_back(self) {
         self.limits.addresses.give_back(&self.address);
         self.limits.pairs.give_back(&(self.account, self.address));

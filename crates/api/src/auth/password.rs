@@ -1,5 +1,7 @@
 //! Passwords: Argon2id, off the event loop, a bounded number at once, and the same time for unknown users.
 
+use std::sync::Arc;
+
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use tokio::sync::Semaphore;
@@ -16,9 +18,9 @@ pub const MAX_PASSWORD_BYTES: usize = 1_024;
 
 /// Checks passwords.
 pub struct Passwords {
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     /// Places to wait for a turn, those whose turn it is included.
-    places: Semaphore,
+    places: Arc<Semaphore>,
     /// The hash of a password that nobody knows, for users that do not exist.
     nobody: String,
 }
@@ -30,8 +32,8 @@ impl Passwords {
     pub fn new() -> Result<Self, ApiError> {
         let nobody = hash(&uuid::Uuid::new_v4().to_string())?;
         Ok(Self {
-            turns: Semaphore::new(MAX_AT_ONCE),
-            places: Semaphore::new(MAX_AT_ONCE + MAX_WAITING),
+            turns: Arc::new(Semaphore::new(MAX_AT_ONCE)),
+            places: Arc::new(Semaphore::new(MAX_AT_ONCE + MAX_WAITING)),
             nobody,
         })
     }
@@ -42,17 +44,31 @@ impl Passwords {
     ///
     /// [`ApiError::TooManyLogins`] when too many wait already; [`ApiError::Internal`] when the hash can't be read.
     pub async fn check(&self, password: String, hash: Option<String>) -> Result<bool, ApiError> {
-        let _place = self
-            .places
-            .try_acquire()
-            .map_err(|_| ApiError::TooManyLogins)?;
-        let _turn = self.turns.acquire().await.map_err(internal)?;
         let is_known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.nobody.clone());
-        let matches = actix_web::web::block(move || verify(&password, &hash))
-            .await
-            .map_err(internal)??;
+        let matches = self.in_turn(move || verify(&password, &hash)).await??;
         Ok(matches && is_known)
+    }
+
+    /// Does something off the event loop when its turn comes. The turn ends with the work, not with the caller: what is
+    /// being computed goes on when the caller has hung up.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| ApiError::TooManyLogins)?;
+        let turn = Arc::clone(&self.turns)
+            .acquire_owned()
+            .await
+            .map_err(internal)?;
+        actix_web::web::block(move || {
+            let _held = (place, turn);
+            work()
+        })
+        .await
+        .map_err(internal)
     }
 }
 
@@ -83,6 +99,7 @@ pub fn hash(password: &str) -> Result<String, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
 
     #[actix_web::test]
     async fn a_password_is_right_for_its_own_hash_only() {
@@ -97,5 +114,22 @@ mod tests {
         );
         assert!(!passwords.check("wrong".into(), Some(hash)).await.unwrap());
         assert!(!passwords.check("correct horse".into(), None).await.unwrap());
+    }
+
+    #[actix_web::test]
+    async fn a_caller_who_hangs_up_makes_no_room_for_another_computation() {
+        let passwords = Passwords::new().unwrap();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let mut computing = Box::pin(passwords.in_turn(move || ended.recv()));
+        assert!(computing.as_mut().now_or_never().is_none());
+        drop(computing);
+        assert_eq!(passwords.turns.available_permits(), MAX_AT_ONCE - 1);
+        assert_eq!(
+            passwords.places.available_permits(),
+            MAX_AT_ONCE + MAX_WAITING - 1
+        );
+        drop(end);
+        let all = u32::try_from(MAX_AT_ONCE).unwrap();
+        assert!(passwords.turns.acquire_many(all).await.is_ok());
     }
 }

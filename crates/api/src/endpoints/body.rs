@@ -12,11 +12,11 @@ use reprise_core::signing::{SignatureScheme, SigningSecret, SigningSecrets};
 use reprise_core::store::endpoints::EndpointChange;
 
 use super::both_families::status_asked_for;
-use super::signature::{SignatureChoice, check_secret, keep_secrets};
+use super::signature::{SignatureChoice, check_secret, check_signature_header, keep_secrets};
 use crate::faults::{Faults, Field, Fields, name};
 
 /// Event patterns of an endpoint at most.
-const MAX_PATTERNS: usize = 100;
+pub const MAX_PATTERNS: usize = 100;
 /// Characters of a description at most; the schema's `CHECK` is the same.
 const MAX_DESCRIPTION_CHARS: usize = 1_000;
 /// An endpoint's timeout, when the caller does not say.
@@ -66,9 +66,10 @@ impl EndpointPatch {
     pub(super) fn read_new(body: &[u8], rules: &UrlRules) -> Result<Self, Faults> {
         let faults = Faults::default();
         let mut fields = Fields::from_body(body, &faults)?;
-        let url = fields.required("url", |field| read_url(field, rules));
         let patch = Self {
-            url,
+            url: fields.required("url", |field| read_url(field, rules)),
+            event_patterns: fields.optional("event_patterns", read_patterns),
+            secret: fields.optional("secret", read_secret),
             ..Self::read_settings(&mut fields, faults)
         };
         fields.finish();
@@ -83,11 +84,12 @@ impl EndpointPatch {
     pub(super) fn read_change(body: &[u8], rules: &UrlRules) -> Result<Self, Faults> {
         let faults = Faults::default();
         let mut fields = Fields::from_body(body, &faults)?;
-        let url = fields.take("url").and_then(|field| read_url(field, rules));
-        let enabled = fields.optional("enabled", Field::boolean);
+        // Not `optional`: null would say nothing, or for patterns `*`, which nobody means who takes some away.
         let patch = Self {
-            url,
-            enabled,
+            url: fields.take("url").and_then(|field| read_url(field, rules)),
+            event_patterns: fields.take("event_patterns").and_then(read_patterns),
+            secret: fields.take("secret").and_then(read_secret),
+            enabled: fields.take("enabled").and_then(Field::boolean),
             ..Self::read_settings(&mut fields, faults)
         };
         fields.finish();
@@ -109,9 +111,7 @@ impl EndpointPatch {
             description: nullable(fields, "description", None, |field| {
                 field.text_up_to(MAX_DESCRIPTION_CHARS).map(Some)
             }),
-            event_patterns: nullable(fields, "event_patterns", vec![any_event()], |field| {
-                field.list(1..=MAX_PATTERNS, |item| item.parse(EventPattern::parse))
-            }),
+            event_patterns: None,
             timeout: nullable(fields, "timeout_seconds", DEFAULT_TIMEOUT, |field| {
                 Some(Duration::from_secs(field.integer(1..=60)?.unsigned_abs()))
             }),
@@ -119,7 +119,7 @@ impl EndpointPatch {
                 u32::try_from(field.integer(0..=50)?).ok().map(Some)
             }),
             headers: nullable(fields, "headers", CustomHeaders::default(), read_headers),
-            secret: fields.optional("secret", |field| field.text_up_to(256)),
+            secret: None,
             has_bad_signature: has_signature && signature.is_none(),
             signature,
             schedule: nullable(
@@ -152,7 +152,7 @@ impl EndpointPatch {
             &faults,
         );
         let custom_headers = self.headers.unwrap_or_default();
-        check_signature_header(&custom_headers, signature.as_ref(), &faults);
+        check_signature_header("headers", &custom_headers, signature.as_ref(), &faults);
         let settings = (|| {
             Some(EndpointSettings {
                 url: self.url?,
@@ -198,7 +198,7 @@ impl EndpointPatch {
             &faults,
         );
         let custom_headers = self.headers.unwrap_or_else(|| old.custom_headers.clone());
-        check_signature_header(&custom_headers, signature.as_ref(), &faults);
+        check_signature_header("headers", &custom_headers, signature.as_ref(), &faults);
         let status = status_asked_for(self.enabled, &endpoint.status);
         let change = (|| {
             let settings = EndpointSettings {
@@ -231,6 +231,14 @@ pub fn read_url(field: Field, rules: &UrlRules) -> Option<EndpointUrl> {
 /// The pattern that matches everything.
 pub fn any_event() -> EventPattern {
     EventPattern::parse("*").expect("the pattern that matches everything is one")
+}
+
+fn read_patterns(field: Field) -> Option<Vec<EventPattern>> {
+    field.list(1..=MAX_PATTERNS, |item| item.parse(EventPattern::parse))
+}
+
+fn read_secret(field: Field) -> Option<String> {
+    field.text_up_to(256)
 }
 
 fn read_headers(field: Field) -> Option<CustomHeaders> {
@@ -276,22 +284,4 @@ fn make_policy(
             faults.note(loc, "value_error", format!("Value error, {error}"));
         })
         .ok()
-}
-
-fn check_signature_header(
-    headers: &CustomHeaders,
-    signature: Option<&SignatureScheme>,
-    faults: &Faults,
-) {
-    if signature
-        .and_then(SignatureScheme::header)
-        .is_some_and(|header| headers.contains(header))
-    {
-        let loc = vec![name("body"), name("headers")];
-        faults.note(
-            loc,
-            "value_error",
-            "Value error, the signature's header can't be a custom header too",
-        );
-    }
 }

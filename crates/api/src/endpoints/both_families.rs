@@ -5,9 +5,9 @@ use std::time::Duration;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use reprise_core::endpoint::{Endpoint, EndpointSettings, EndpointStatus};
-use reprise_core::ids::EndpointId;
+use reprise_core::ids::{EndpointId, TenantId};
 use reprise_core::store::endpoints::{
-    self as store, Changed, EndpointChange, MAX_ENDPOINTS, Made, NewEndpoint,
+    self as store, Changed, Deletion, EndpointChange, MAX_ENDPOINTS, Made, NewEndpoint,
 };
 use reprise_core::store::leases;
 use tokio::time::Instant;
@@ -137,7 +137,8 @@ pub fn done(changed: Changed<ApiError>) -> Result<Endpoint, ApiError> {
     }
 }
 
-/// Deletes an endpoint, and waits for requests to it that are under way, up to five seconds.
+/// Deletes an endpoint, and waits for requests to it that are under way, up to five seconds; never
+/// [`Deletion::NotFound`].
 ///
 /// # Errors
 ///
@@ -146,28 +147,26 @@ pub async fn delete(
     state: &AppState,
     caller: &Caller,
     id: EndpointId,
-) -> Result<Endpoint, ApiError> {
-    let endpoint = change(state, caller, id, |endpoint| {
-        Ok(EndpointChange {
-            settings: endpoint.settings.clone(),
-            status: EndpointStatus::Deleted,
-        })
-    })
-    .await?;
-    wait_until_quiet(state, &endpoint).await;
-    Ok(endpoint)
+) -> Result<Deletion, ApiError> {
+    let tenant_id = caller.tenant_id;
+    let deletion = state
+        .with_connection(async |conn| store::delete(conn, tenant_id, id).await)
+        .await?;
+    if deletion == Deletion::NotFound {
+        return Err(not_found());
+    }
+    wait_until_quiet(state, tenant_id, id).await;
+    Ok(deletion)
 }
 
 /// Waits until no dispatcher works on a delivery to the endpoint: one that was claimed just before the endpoint was
 /// deleted may still be on its way out. Never fails, since the deletion stands.
-async fn wait_until_quiet(state: &AppState, endpoint: &Endpoint) {
+async fn wait_until_quiet(state: &AppState, tenant_id: TenantId, id: EndpointId) {
     let deadline = Instant::now() + QUIET_WAIT;
     let mut quiet_looks = 0;
     while Instant::now() < deadline {
         let is_busy = state
-            .with_connection(async |conn| {
-                leases::is_any_live(conn, endpoint.tenant_id, endpoint.id).await
-            })
+            .with_connection(async |conn| leases::is_any_live(conn, tenant_id, id).await)
             .await;
         match is_busy {
             Ok(false) => quiet_looks += 1,

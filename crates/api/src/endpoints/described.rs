@@ -17,12 +17,12 @@ fn headers_schema() -> Object {
         .additional_properties(Some(ObjectBuilder::new().schema_type(Type::String)))
         .max_properties(Some(MAX_HEADERS))
         .description(Some(
-            "Headers sent besides ours; a change replaces all that were there.",
+            "Headers sent besides ours; a change replaces all that were there; null: none.",
         ))
         .build()
 }
 
-/// How requests are signed.
+/// How requests are signed. `null` is a field's default.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
 pub struct SignatureBody {
@@ -79,17 +79,19 @@ pub struct EndpointBody {
     retry_schedule: Option<Value>,
 }
 
-/// Changes to an endpoint.
+/// Changes to an endpoint. `null` resets a field to what it is by default, where it has a default that says nothing of its
+/// own; it is refused of `url`, `event_patterns`, `secret` and `enabled`.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
 pub struct EndpointPatchBody {
     /// Where requests go.
+    #[schema(value_type = String, required = false)]
     url: Option<String>,
-    /// A note for people.
+    /// A note for people; null: none.
     #[schema(max_length = 1_000)]
     description: Option<String>,
-    /// A type, `prefix.*` or `*`; null: `["*"]`.
-    #[schema(min_items = 1, max_items = 100)]
+    /// A type, `prefix.*` or `*`.
+    #[schema(value_type = Vec<String>, required = false, min_items = 1, max_items = 100)]
     event_patterns: Option<Vec<String>>,
     /// One deadline for an attempt; null: 15.
     #[schema(minimum = 1, maximum = 60)]
@@ -97,13 +99,13 @@ pub struct EndpointPatchBody {
     /// Retries after the first attempt; null: the schedule's length.
     #[schema(minimum = 0, maximum = 50)]
     max_retries: Option<i32>,
-    /// Headers sent besides ours; replaces all that were there.
+    /// Headers sent besides ours; replaces all that were there; null: none.
     #[schema(schema_with = headers_schema, required = false)]
     headers: Option<BTreeMap<String, String>>,
     /// Another signing secret, at once; one that overlaps with the old one: `rotate-secret`.
-    #[schema(max_length = 256)]
+    #[schema(value_type = String, required = false, max_length = 256)]
     secret: Option<String>,
-    /// How requests are signed.
+    /// How requests are signed; null: `standard`.
     signature: Option<SignatureBody>,
     /// Attempts begun in a second at most, over all dispatchers; null: any number.
     #[schema(minimum = 1, maximum = 10_000)]
@@ -115,5 +117,6 @@ pub struct EndpointPatchBody {
     #[schema(schema_with = super::view::optional_schedule_schema, required = false)]
     retry_schedule: Option<Value>,
     /// Whether it receives anything.
+    #[schema(value_type = bool, required = false)]
     enabled: Option<bool>,
 }

@@ -1,6 +1,6 @@
 //! What a caller may say of an endpoint's signature.
 
-use reprise_core::custom_headers::HeaderName;
+use reprise_core::custom_headers::{CustomHeaders, HeaderName};
 use reprise_core::signing::{
     SchemeName, SchemeOptions, SignatureAlgorithm, SignaturePrefix, SignatureScheme, SigningSecret,
     SigningSecretError, SigningSecrets,
@@ -8,11 +8,14 @@ use reprise_core::signing::{
 
 use crate::faults::{Faults, Field, name};
 
-/// What a body says of the signature; what it leaves out stays as it is, or is the scheme's default.
+/// What a body says of the signature; what it leaves out stays as it is, or is the scheme's default. Where it says `null`,
+/// it is the default: `Some(None)`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SignatureChoice {
     scheme: Option<SchemeName>,
-    options: SchemeOptions,
+    header: Option<Option<HeaderName>>,
+    prefix: Option<Option<SignaturePrefix>>,
+    algorithm: Option<SignatureAlgorithm>,
 }
 
 impl SignatureChoice {
@@ -20,29 +23,32 @@ impl SignatureChoice {
     pub(super) fn standard() -> Self {
         Self {
             scheme: Some(SchemeName::default()),
-            options: SchemeOptions {
-                algorithm: Some(SignatureAlgorithm::default()),
-                ..SchemeOptions::default()
-            },
+            algorithm: Some(SignatureAlgorithm::default()),
+            ..Self::default()
         }
     }
 
     /// Reads the object; none where any part of it can't be read, which was noted.
     pub(super) fn read(field: Field) -> Option<Self> {
         let mut fields = field.object()?;
-        let scheme = fields.readable("scheme", |field| field.one_of(&SchemeName::ALL));
-        let header = fields.readable("header", |field| field.parse(HeaderName::parse));
-        let prefix = fields.readable("prefix", |field| field.parse(SignaturePrefix::parse));
-        let algorithm =
-            fields.readable("algorithm", |field| field.one_of(&SignatureAlgorithm::ALL));
+        let scheme = fields.readable("scheme", SchemeName::default(), |field| {
+            field.one_of(&SchemeName::ALL)
+        });
+        let header = fields.readable("header", None, |field| {
+            field.parse(HeaderName::parse).map(Some)
+        });
+        let prefix = fields.readable("prefix", None, |field| {
+            field.parse(SignaturePrefix::parse).map(Some)
+        });
+        let algorithm = fields.readable("algorithm", SignatureAlgorithm::default(), |field| {
+            field.one_of(&SignatureAlgorithm::ALL)
+        });
         fields.finish();
         Some(Self {
             scheme: scheme?,
-            options: SchemeOptions {
-                header: header?,
-                prefix: prefix?,
-                algorithm: algorithm?,
-            },
+            header: header?,
+            prefix: prefix?,
+            algorithm: algorithm?,
         })
     }
 
@@ -51,15 +57,16 @@ impl SignatureChoice {
     pub(super) fn resolve(self, old: &SignatureScheme, faults: &Faults) -> Option<SignatureScheme> {
         let scheme = self.scheme.unwrap_or_else(|| old.name());
         let kept = Some(old).filter(|old| old.name() == scheme);
-        let SchemeOptions {
-            header,
-            prefix,
-            algorithm,
-        } = self.options;
         let options = SchemeOptions {
-            header: header.or_else(|| kept?.header().cloned()),
-            prefix: prefix.or_else(|| kept?.prefix().cloned()),
-            algorithm: algorithm.or_else(|| kept.map(SignatureScheme::algorithm)),
+            header: self
+                .header
+                .unwrap_or_else(|| kept.and_then(SignatureScheme::header).cloned()),
+            prefix: self
+                .prefix
+                .unwrap_or_else(|| kept.and_then(SignatureScheme::prefix).cloned()),
+            algorithm: self
+                .algorithm
+                .or_else(|| kept.map(SignatureScheme::algorithm)),
         };
         SignatureScheme::new(scheme, options)
             .map_err(|conflicts| {
@@ -69,6 +76,21 @@ impl SignatureChoice {
                 }
             })
             .ok()
+    }
+}
+
+/// Notes at this field that a custom header would take the signature's place.
+pub fn check_signature_header(
+    field: &str,
+    headers: &CustomHeaders,
+    signature: Option<&SignatureScheme>,
+    faults: &Faults,
+) {
+    let header = signature.and_then(SignatureScheme::header);
+    if header.is_some_and(|header| headers.contains(header)) {
+        let loc = vec![name("body"), name(field)];
+        let message = "Value error, the signature's header can't be a custom header too";
+        faults.note(loc, "value_error", message);
     }
 }
 

@@ -20,7 +20,7 @@ use tracing::debug;
 use utoipa::ToSchema;
 
 use super::not_found;
-use crate::attempt_waiters::wait_for_attempt;
+use crate::attempt_waiters::{soon, wait_for_attempt};
 use crate::auth::Caller;
 use crate::body::pass_over;
 use crate::deliveries::WebhookDeliveryResponse;
@@ -121,9 +121,10 @@ pub async fn verify(
     let answer = wait_for_attempt(&state, &place, tenant_id, attempt_id, deadline).await?;
     let attempt = match answer {
         Some(_) => {
-            state
-                .with_connection(async |conn| attempts::find(conn, tenant_id, attempt_id).await)
-                .await?
+            soon(&state, async |conn| {
+                attempts::find(conn, tenant_id, attempt_id).await
+            })
+            .await?
         }
         None => None,
     };
@@ -212,12 +213,10 @@ fn echoes(body: &[u8], challenge: &str) -> bool {
 
 /// Takes back a challenge that was not answered in time, and says why it was not.
 async fn give_up(state: &AppState, delivery: &Delivery) -> String {
-    let canceled = state
-        .with_connection(async |conn| {
-            deliveries::cancel(conn, delivery.tenant_id, delivery.id, GIVEN_UP).await
-        })
-        .await;
-    match canceled {
+    let canceled = soon(state, async |conn| {
+        deliveries::cancel(conn, delivery.tenant_id, delivery.id, GIVEN_UP).await
+    });
+    match canceled.await {
         Ok(Some(_)) => "No dispatcher has sent the challenge in time".to_owned(),
         Ok(None) => "The receiver has not answered in time".to_owned(),
         Err(error) => {

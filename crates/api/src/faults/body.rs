@@ -115,15 +115,18 @@ impl<'a> Fields<'a> {
             .and_then(read)
     }
 
-    /// Takes a field that may be absent or `null`, and tells that (`Some(None)`) from one that can't be read (`None`).
+    /// Takes a field whose `null` means its default, and tells one that is absent (`Some(None)`) from one that can't be
+    /// read (`None`).
     pub fn readable<T>(
         &mut self,
         field: &str,
+        default: T,
         read: impl FnOnce(Field<'a>) -> Option<T>,
     ) -> Option<Option<T>> {
-        match self.take(field).filter(|field| !field.is_null()) {
-            Some(field) => read(field).map(Some),
+        match self.take(field) {
             None => Some(None),
+            Some(field) if field.is_null() => Some(Some(default)),
+            Some(field) => read(field).map(Some),
         }
     }
 

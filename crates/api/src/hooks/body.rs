@@ -13,11 +13,10 @@ use reprise_core::store::endpoints::EndpointChange;
 use utoipa::ToSchema;
 
 use crate::endpoints::both_families::{disabled_by_request, status_asked_for};
-use crate::endpoints::{DEFAULT_TIMEOUT, any_event, read_url};
+use crate::endpoints::{
+    DEFAULT_TIMEOUT, MAX_PATTERNS, any_event, check_signature_header, read_url,
+};
 use crate::faults::{Faults, Field, Fields, name};
-
-/// Entries of `events` at most.
-const MAX_EVENTS: usize = 100;
 
 /// A new hook.
 #[derive(Debug, ToSchema)]
@@ -27,7 +26,8 @@ pub struct HookBody {
     url: String,
     /// Whether it gets anything; default false.
     active: Option<bool>,
-    /// `subject` (itself and everything below it), `subject:action` or `*`; default `["*"]`.
+    /// `subject` (itself and everything below it), `subject:action` or `*`; default `["*"]`. At most 100, where a subject
+    /// counts for two.
     #[schema(min_items = 1, max_items = 100)]
     events: Option<Vec<String>>,
     /// A header sent besides ours: `Name: value`.
@@ -42,13 +42,15 @@ pub struct HookBody {
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
 pub struct HookPatchBody {
     /// Where requests go.
+    #[schema(value_type = String, required = false)]
     url: Option<String>,
     /// Whether it gets anything.
     active: Option<bool>,
-    /// `subject` (itself and everything below it), `subject:action` or `*`.
+    /// `subject` (itself and everything below it), `subject:action` or `*`. At most 100, where a subject counts for two.
     #[schema(min_items = 1, max_items = 100)]
     events: Option<Vec<String>>,
-    /// A header sent besides ours: `Name: value`. It replaces all that were there; null removes them.
+    /// A header sent besides ours: `Name: value`. It replaces all that were there, unless it is the one that is shown; null
+    /// removes them.
     header: Option<String>,
     /// Another secret, at once.
     #[schema(max_length = 256)]
@@ -112,6 +114,8 @@ impl HookDraft {
             Some(text) => check_secret(&signature, text, &self.faults),
             None => Some(SigningSecret::generate_for(&signature)),
         };
+        let custom_headers = self.header.unwrap_or_default();
+        check_signature_header("header", &custom_headers, Some(&signature), &self.faults);
         let status = if self.active.unwrap_or(false) {
             EndpointStatus::Enabled
         } else {
@@ -125,7 +129,7 @@ impl HookDraft {
                 .map_or_else(|| vec![any_event()], |events| events.patterns),
             timeout: DEFAULT_TIMEOUT,
             retry: RetryPolicy::default(),
-            custom_headers: self.header.unwrap_or_default(),
+            custom_headers,
             signature,
             secrets: SigningSecrets::new(secret),
             limits: EndpointLimits::default(),
@@ -149,11 +153,18 @@ impl HookDraft {
             }
             Some(_) | None => old.event_patterns.clone(),
         };
+        let custom_headers = match self.header {
+            Some(headers) if headers.iter().next() != old.custom_headers.iter().next() => {
+                check_signature_header("header", &headers, Some(&old.signature), &self.faults);
+                headers
+            }
+            Some(_) | None => old.custom_headers.clone(),
+        };
         let change = secrets.map(|secrets| EndpointChange {
             settings: EndpointSettings {
                 url: self.url.unwrap_or_else(|| old.url.clone()),
                 event_patterns,
-                custom_headers: self.header.unwrap_or_else(|| old.custom_headers.clone()),
+                custom_headers,
                 secrets,
                 ..old.clone()
             },
@@ -164,17 +175,24 @@ impl HookDraft {
 }
 
 fn read_events(field: Field) -> Option<Events> {
+    let here = field.clone();
     let mut entries = Vec::new();
-    let patterns = field.list(1..=MAX_EVENTS, |item| {
+    let patterns = field.list(1..=MAX_PATTERNS, |item| {
         item.parse(|entry| {
             entries.push(entry.to_owned());
             hook_events::parse(entry)
         })
     })?;
-    Some(Events {
-        entries,
-        patterns: patterns.into_iter().flatten().collect(),
-    })
+    let patterns: Vec<EventPattern> = patterns.into_iter().flatten().collect();
+    if patterns.len() > MAX_PATTERNS {
+        // What the other family shows of it must be taken back there.
+        let count = patterns.len();
+        let message = format!(
+            "List should have at most {MAX_PATTERNS} items after validation, not {count}: a subject counts for two"
+        );
+        return here.fault("too_long", message);
+    }
+    Some(Events { entries, patterns })
 }
 
 /// Reads `Name: value`; null and nothing stand for no header.

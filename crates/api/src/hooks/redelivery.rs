@@ -65,13 +65,18 @@ pub async fn redeliver(
             Urgency::Express
         },
     };
-    let place = state.attempt_waiters.take_place(caller.tenant_id)?;
+    let place = if wait.is_zero() {
+        None
+    } else {
+        Some(state.attempt_waiters.take_place(caller.tenant_id)?)
+    };
     let replay = replays::make(&state, &caller, key.as_ref(), order, show).await?;
     let mut answer: HookRequestResponse =
         serde_json::from_str(replay.answer.get()).map_err(unreadable)?;
     let attempt_id = AttemptId::from_uuid(replay.attempt_id);
-    if let Some(attempt) =
-        wait_for_attempt(&state, &place, caller.tenant_id, attempt_id, deadline).await?
+    if let Some(place) = place
+        && let Some(attempt) =
+            wait_for_attempt(&state, &place, caller.tenant_id, attempt_id, deadline).await?
     {
         answer.response_status = attempt.status;
         answer.response_duration_ms = attempt.duration_ms;

@@ -1,12 +1,8 @@
 //! Several callers' events in one commit, made from cached subscriptions.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use reprise_core::endpoint::Subscriptions;
 use reprise_core::ids::TenantId;
 use reprise_core::store::events::{
-    self, MAX_DELIVERIES, NewEvent, Published, TenantEvents, delivery_count,
+    self, MAX_DELIVERIES, NewEvent, Publication, Published, publish_together,
 };
 use reprise_core::store::{AsyncPgConnection, StoreError};
 use time::OffsetDateTime;
@@ -15,16 +11,7 @@ use crate::error::ApiError;
 use crate::subscriptions::SubscriptionCache;
 
 /// How often publishing begins again when endpoints change under it. Each time somebody else's change was committed.
-const MAX_TRIES: usize = 20;
-
-/// What one caller publishes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Publication<'a> {
-    /// Whose events they are.
-    pub(super) tenant_id: TenantId,
-    /// The events.
-    pub(super) events: &'a [NewEvent],
-}
+pub(super) const MAX_TRIES: usize = 20;
 
 /// One caller's events, stored with their deliveries.
 #[derive(Clone, Debug)]
@@ -35,52 +22,69 @@ pub struct StoredEvents {
     pub delivery_counts: Vec<usize>,
 }
 
-/// The places of publications that are not stored yet, by tenant.
-type Open = BTreeMap<TenantId, Vec<usize>>;
+/// What came of one caller's events.
+pub(super) enum Outcome {
+    /// They are stored, or never will be.
+    Decided(Result<StoredEvents, ApiError>),
+    /// Others were stored instead: there was no room for these in the commit.
+    NoRoom,
+    /// The tenant's endpoints were not those that the cache knew, which has forgotten them.
+    EndpointsChanged,
+}
 
-/// Stores publications in one commit, with deliveries to the tenants' endpoints as they are at that commit. What came of
-/// each is told in order: `None`, and nothing is stored of it, where the tenant's endpoints kept changing.
+/// Stores callers' events in one commit, to the tenants' endpoints as they are at that commit, and tells what came of each,
+/// in order. Of the first one something comes in any case.
 ///
 /// # Errors
 ///
-/// [`StoreError`], of which any one event may be the cause; in a single try nothing is stored then.
-/// [`StoreError::Unavailable`] leaves that open.
+/// [`StoreError`], of which any one event may be the cause; nothing is stored then. [`StoreError::Unavailable`] leaves
+/// that open.
 pub(super) async fn store_together(
     conn: &mut AsyncPgConnection,
     cache: &SubscriptionCache,
-    publications: &[Publication<'_>],
-) -> Result<Vec<Option<StoredEvents>>, StoreError> {
-    let mut stored = vec![None; publications.len()];
-    for _ in 0..MAX_TRIES {
-        let open = open(publications, &stored);
-        if open.is_empty() {
-            break;
-        }
-        let subscriptions = cache.get(conn, open.keys().copied()).await?;
-        let groups = groups(publications, &subscriptions, &open);
-        let published = events::publish_together(conn, &groups).await?;
-        for (group, published) in groups.iter().zip(published) {
-            match published {
-                Published::Stored {
-                    created_at,
-                    delivery_counts,
-                } => {
-                    let mut counts = delivery_counts.into_iter();
-                    for &place in &open[&group.tenant_id] {
-                        let own = counts.by_ref().take(publications[place].events.len());
-                        stored[place] = Some(StoredEvents {
-                            created_at,
-                            delivery_counts: own.collect(),
-                        });
-                    }
-                }
-                Published::SubscriptionsChanged => {
-                    cache.forget(group.tenant_id, group.subscriptions);
-                }
-            }
-        }
+    wanted: &[(TenantId, &[NewEvent])],
+) -> Result<Vec<Outcome>, StoreError> {
+    let tenants = wanted.iter().map(|(tenant_id, _)| *tenant_id);
+    let subscriptions = cache.get(conn, tenants).await?;
+    let publications: Vec<Publication<'_>> = wanted
+        .iter()
+        .filter_map(|&(tenant_id, events)| {
+            Some(Publication {
+                tenant_id,
+                subscriptions: subscriptions.get(&tenant_id)?,
+                events,
+            })
+        })
+        .collect();
+    if publications.len() < wanted.len() {
+        // Callers are authenticated, and tenants are never removed.
+        return Err(StoreError::Corrupt("a caller's tenant is gone".to_owned()));
     }
-    Ok(stored)
+    let published = publish_together(conn, &publications).await?;
+    let outcomes = publications.iter().zip(published).map(|(one, published)| {
+        if published == Published::SubscriptionsChanged {
+            cache.forget(one.tenant_id, one.subscriptions);
+        }
+        outcome(published)
+    });
+    Ok(outcomes.collect())
+}
+
+fn outcome(published: Published) -> Outcome {
+    match published {
+        Published::Stored {
+            created_at,
+            delivery_counts,
+        } => Outcome::Decided(Ok(StoredEvents {
+            created_at,
+            delivery_counts,
+        })),
+        Published::TooManyDeliveries => {
+            Outcome::Decided(Err(ApiError::TooManyDeliveries(MAX_DELIVERIES)))
+        }
+        Published::SubscriptionsChanged => Outcome::EndpointsChanged,
+        Published::NoRoom => Outcome::NoRoom,
+    }
 }
 
 /// Stores one caller's events in a commit, or the caller's transaction, of their own.
@@ -95,46 +99,38 @@ pub async fn publish(
     tenant_id: TenantId,
     events: &[NewEvent],
 ) -> Result<StoredEvents, ApiError> {
-    if events.len() > 1 {
-        let subscriptions = cache.get(conn, std::iter::once(tenant_id)).await?;
-        let count = |one: &Arc<Subscriptions>| delivery_count(one, events);
-        if subscriptions.values().map(count).sum::<usize>() > MAX_DELIVERIES {
-            return Err(ApiError::TooManyDeliveries(MAX_DELIVERIES));
+    for _ in 0..MAX_TRIES {
+        let outcome = store_together(conn, cache, &[(tenant_id, events)])
+            .await?
+            .pop();
+        if let Some(Outcome::Decided(decided)) = outcome {
+            return decided;
         }
     }
-    let publication = Publication { tenant_id, events };
-    let mut stored = store_together(conn, cache, &[publication]).await?;
-    stored.pop().flatten().ok_or_else(keep_changing)
+    Err(keep_changing())
 }
 
-/// The error of a publication that could not be stored for the changes of its tenant's endpoints.
+/// The error of events that could not be stored for the changes of their tenant's endpoints.
 pub(super) fn keep_changing() -> ApiError {
     ApiError::Unavailable("the tenant's endpoints keep changing".to_owned())
 }
 
-fn open(publications: &[Publication<'_>], stored: &[Option<StoredEvents>]) -> Open {
-    let mut open = Open::new();
-    for (place, one) in publications.iter().enumerate() {
-        if stored[place].is_none() {
-            open.entry(one.tenant_id).or_default().push(place);
-        }
-    }
-    open
-}
-
-/// What is open of each tenant as one.
-fn groups<'a>(
-    publications: &[Publication<'a>],
-    subscriptions: &'a BTreeMap<TenantId, Arc<Subscriptions>>,
-    open: &Open,
-) -> Vec<TenantEvents<'a>> {
-    let group = |(&tenant_id, subscriptions): (&TenantId, &'a Arc<Subscriptions>)| TenantEvents {
-        tenant_id,
-        subscriptions,
-        events: open[&tenant_id]
-            .iter()
-            .flat_map(|&place| publications[place].events)
-            .collect(),
-    };
-    subscriptions.iter().map(group).collect()
+/// Finds what was stored of an event when the answer to its commit was lost.
+///
+/// # Errors
+///
+/// Those of the store.
+pub(super) async fn find_stored(
+    conn: &mut AsyncPgConnection,
+    tenant_id: TenantId,
+    event: &NewEvent,
+) -> Result<StoredEvents, ApiError> {
+    let found = events::find_stored(conn, tenant_id, event.id).await?;
+    let (created_at, count) = found.ok_or_else(|| {
+        ApiError::Internal("an event's id is taken by none of the tenant's".to_owned())
+    })?;
+    Ok(StoredEvents {
+        created_at,
+        delivery_counts: vec![count],
+    })
 }

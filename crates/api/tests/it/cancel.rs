@@ -1,5 +1,6 @@
 //! Calling off a delivery.
 
+use diesel_async::SimpleAsyncConnection;
 use serde_json::{Value, json};
 
 use crate::played_dispatcher::Played;
@@ -16,6 +17,13 @@ async fn cancel(stage: &Stage, id: &str) -> Value {
         .await
         .expect_status(200)
         .json()
+}
+
+async fn expire_leases(stage: &Stage) {
+    let mut conn = stage.database.connect().await;
+    conn.batch_execute("UPDATE delivery_queue SET due_at = now() - interval '1 second' WHERE lease_token IS NOT NULL")
+        .await
+        .expect("expired");
 }
 
 #[tokio::test]
@@ -109,4 +117,37 @@ async fn claims_and_cancels_at_once_never_both_win() {
             assert_eq!(stage.delivery(&id).await["status"], "canceled");
         }
     }
+}
+
+#[tokio::test]
+async fn delivery_whose_dispatcher_died_is_canceled_and_shows_the_lost_attempt() {
+    let stage = Stage::start().await;
+    stage.endpoint(json!({})).await;
+    let mut dispatcher = stage.dispatcher().await;
+    let id = stage.deliver("a").await;
+    let lost = dispatcher.claim_ready(1).await.remove(0);
+    expire_leases(&stage).await;
+    let canceled = cancel(&stage, &id).await;
+    assert_eq!(canceled["status"], "canceled");
+    assert_eq!(canceled["attempt_count"], 1);
+    let path = format!("/v1/webhooks/deliveries/{id}/attempts");
+    let attempts = stage.client.get(&path).await.json();
+    assert_eq!(attempts["items"][0]["id"], lost.attempt_id.to_string());
+    assert_eq!(attempts["items"][0]["error_kind"], "lost");
+}
+
+#[tokio::test]
+async fn delivery_whose_last_attempt_was_lost_has_failed_and_can_not_be_canceled() {
+    let stage = Stage::start().await;
+    stage.endpoint(json!({"max_retries": 0})).await;
+    let mut dispatcher = stage.dispatcher().await;
+    let id = stage.deliver("a").await;
+    assert_eq!(dispatcher.claim_ready(1).await.len(), 1);
+    expire_leases(&stage).await;
+    let refused = stage.client.post_empty(&cancel_path(&id)).await;
+    let body = refused.expect_status(409).json();
+    assert_eq!(
+        body["detail"],
+        "The delivery is failed and can't be canceled"
+    );
 }

@@ -159,6 +159,7 @@ async fn deleted_hook_is_gone_from_this_family() {
     let deleted = stage.client.delete(&path).await.expect_status(204);
     assert_eq!(deleted.text(), "");
     let gone = |answer: Response| assert_eq!(code(answer, 404), "not_found");
+    gone(stage.client.delete(&path).await);
     gone(stage.client.get(&path).await);
     gone(stage.client.put(&path, &json!({"active": true})).await);
     gone(stage.client.get(&format!("{HOOKS}/{UNKNOWN_ID}")).await);

@@ -16,6 +16,12 @@ use crate::stage::{URL, code, redeliver_path, replay_path, text};
 const PATIENCE: Duration = Duration::from_secs(10);
 const SOON: Duration = Duration::from_secs(30);
 
+/// Logs in with a password that is wrong.
+async fn guess(api: &Api) -> Response {
+    let form = [("username", "nobody"), ("password", "wrong")];
+    api.anonymous().post_form("/v1/auth/token", &form).await
+}
+
 async fn in_time(answer: impl Future<Output = Response>) -> Response {
     timeout(PATIENCE, answer).await.expect("an answer in time")
 }
@@ -128,4 +134,22 @@ async fn replay_that_was_made_is_answered_although_postgresql_went_away() {
     let replay = answer.expect_status(200).json();
     assert_eq!(replay["id"], claim.delivery_id.to_string());
     assert_eq!(replay["status"], "pending", "as far as is known");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_that_postgresql_could_not_answer_do_not_count_as_failed() {
+    let mut cluster = Cluster::start().await;
+    let limit = [("REPRISE_LOGIN_FAILURES_PER_MINUTE", "1")];
+    let api = Api::start_with(cluster.url(), &limit).await;
+    cluster.stop_immediately();
+    for _ in 0..2 {
+        assert_eq!(code(in_time(guess(&api)).await, 503), "unavailable");
+    }
+    cluster.restart();
+    let answered = poll_until(SOON, async || {
+        let answer = guess(&api).await;
+        (answer.status != 503).then_some(answer.status)
+    });
+    assert_eq!(answered.await, Some(401));
+    assert_eq!(code(guess(&api).await, 429), "rate_limited");
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::arrival::Arrival;
+use super::delivery::Delivered;
 use crate::{
     figures::rate,
     report::{Cost, Row},
@@ -12,39 +12,36 @@ use crate::{
 };
 
 /// With as many dispatchers as the settings say.
-pub async fn run(settings: &Settings) -> Result<Vec<Row>> {
-    let mut stage = Stage::start(settings, &[Receiver::that(Behaviour::Answer)]).await?;
-    Ok(vec![
-        drain(&mut stage, settings, settings.dispatchers, "drain").await?,
-    ])
+pub async fn run(settings: &Settings) -> Result<Row> {
+    let mut stage = start(settings, settings.dispatchers).await?;
+    drain(&mut stage, settings, "drain").await
 }
 
-/// Drains a backlog with some dispatchers.
-pub async fn drain(
-    stage: &mut Stage,
-    settings: &Settings,
-    dispatchers: usize,
-    name: &str,
-) -> Result<Row> {
+/// A stage with one healthy receiver and some dispatchers.
+pub async fn start(settings: &Settings, dispatchers: usize) -> Result<Stage> {
+    let mut stage = Stage::start(settings, &[Receiver::that(Behaviour::Answer)]).await?;
     stage.add_dispatchers(dispatchers, &[]).await;
+    Ok(stage)
+}
+
+/// Drains a backlog.
+pub async fn drain(stage: &mut Stage, settings: &Settings, name: &str) -> Result<Row> {
     let bare_rate = stage.bare_rate().await?;
     stage.warm_up().await?;
-    let before = stage.sink.lane(0).arrived();
     stage.freeze_dispatchers();
     let sent = stage.publish_backlog(settings.backlog()).await?;
     let meter = stage.meter().await?;
     let began_ns = stage.clock.now_ns();
     stage.thaw_dispatchers();
-    let count = sent.sequences.len();
-    stage.wait_for_arrival(0, before + count).await?;
-    stage.wait_for_empty_queue().await?;
+    stage.wait_for_all(&sent.sequences).await?;
     let usage = stage.used_since(meter).await?;
-    let arrival = Arrival::of(&stage.sink.lane(0).receipts(&sent.sequences));
+    let delivered = Delivered::to_all(stage, &sent.sequences);
+    let count = delivered.latencies.len();
     Ok(Row {
         bare_rate: Some(bare_rate),
-        rate: Some(rate(count, arrival.since(began_ns))),
+        rate: Some(rate(count, delivered.since(began_ns))),
         cost: Some(Cost { usage, count }),
-        verdict: Some(stage.sink.lane(0).judge(&sent.sequences)),
+        verdict: Some(delivered.verdict),
         notes: format!("{count} waiting"),
         ..Row::new(name)
     })

@@ -4,28 +4,56 @@ use anyhow::Result;
 
 use crate::{
     figures::{Percentiles, rate},
-    load::{Pace, Until},
+    load::{Load, Pace, Until},
     report::{Cost, Row},
     settings::Settings,
-    sink::Behaviour,
-    stage::{Receiver, Stage},
+    sink::{Behaviour, Verdict},
+    stage::{EVENT_TYPE, Receiver, Stage, unfinished},
 };
 
+/// Events of a batch.
+const BATCH: usize = 100;
+
 /// One event per request, in a closed loop.
-pub async fn run(settings: &Settings) -> Result<Vec<Row>> {
+pub async fn run(settings: &Settings) -> Result<Row> {
+    let load = |stage: &Stage, pace| stage.load(EVENT_TYPE, pace);
+    measure(settings, "publish", load).await
+}
+
+/// A hundred events per request.
+pub async fn run_batches(settings: &Settings) -> Result<Row> {
+    let load = |stage: &Stage, pace| stage.batches(BATCH, pace);
+    let row = measure(settings, "batch", load).await?;
+    Ok(Row {
+        notes: format!("{BATCH} events per request; latency is a request's"),
+        ..row
+    })
+}
+
+async fn measure(
+    settings: &Settings,
+    name: &str,
+    load: impl Fn(&Stage, Pace) -> Load,
+) -> Result<Row> {
     let mut stage = Stage::start(settings, &[Receiver::that(Behaviour::Answer)]).await?;
     let bare_rate = stage.bare_rate().await?;
     stage.warm_up().await?;
+    let before = unfinished(stage.conn()).await?;
     let meter = stage.meter().await?;
     let pace = Pace::Closed(Until::Elapsed(settings.duration()));
-    let sent = stage.load(crate::stage::EVENT_TYPE, pace).run().await?;
+    let sent = load(&stage, pace).run().await?;
     let usage = stage.used_since(meter).await?;
     let count = sent.sequences.len();
-    Ok(vec![Row {
+    let queued = usize::try_from(unfinished(stage.conn()).await? - before)?;
+    Ok(Row {
         bare_rate: Some(bare_rate),
         rate: Some(rate(count, sent.duration())),
         latency: Percentiles::of(sent.latencies),
         cost: Some(Cost { usage, count }),
-        ..Row::new("publish")
-    }])
+        verdict: Some(Verdict {
+            lost: count.saturating_sub(queued),
+            doubled: queued.saturating_sub(count),
+        }),
+        ..Row::new(name)
+    })
 }

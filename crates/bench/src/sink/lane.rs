@@ -24,6 +24,15 @@ pub enum Behaviour {
     Fail,
 }
 
+/// What a lane waits for.
+#[derive(Clone, Copy, Debug)]
+pub struct Missing {
+    /// How many of the events asked for have not come.
+    pub count: usize,
+    /// How many events of all have come, at the same time.
+    pub arrived: usize,
+}
+
 /// One path of the sink.
 #[derive(Debug)]
 pub struct Lane {
@@ -54,6 +63,15 @@ impl Lane {
     /// Different events that have come so far.
     pub fn arrived(&self) -> usize {
         self.ledger().arrived()
+    }
+
+    /// Which part of some events has not come yet.
+    pub fn missing(&self, sequences: &[u64]) -> Missing {
+        let ledger = self.ledger();
+        Missing {
+            count: ledger.judge(sequences).lost,
+            arrived: ledger.arrived(),
+        }
     }
 
     /// What came of some events, in their order; of those that did not come nothing.

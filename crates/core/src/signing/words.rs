@@ -6,12 +6,12 @@ use std::str::FromStr;
 /// The word that a scheme goes by in database and API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SchemeName {
-    /// [`SignatureScheme::Standard`].
+    /// [`SignatureScheme::Standard`](super::SignatureScheme::Standard).
     #[default]
     Standard,
-    /// [`SignatureScheme::Timestamped`].
+    /// [`SignatureScheme::Timestamped`](super::SignatureScheme::Timestamped).
     Timestamped,
-    /// [`SignatureScheme::Body`].
+    /// [`SignatureScheme::Body`](super::SignatureScheme::Body).
     Body,
 }
 

@@ -88,7 +88,7 @@ pub enum Inserted {
     TooMany,
 }
 
-/// Keeps a new key, unless its user has [`MAX_KEYS`].
+/// Keeps a new key, unless its user has [`MAX_KEYS`], which are counted by `api_keys_live_user_idx`.
 ///
 /// # Errors
 ///
@@ -148,7 +148,7 @@ async fn insert_row(
 
 /// Lists a tenant's keys, newest first.
 ///
-/// Index: the primary key.
+/// Index: `api_keys_live_idx`.
 ///
 /// # Errors
 ///

@@ -3,24 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use diesel::prelude::{Queryable, Selectable};
+use diesel::prelude::{Queryable, QueryableByName, Selectable};
 use diesel::sql_types::{self, Array, Binary, Bool, Integer, Nullable, Text, Timestamptz};
-use diesel::{
-    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl,
-    SelectableHelper,
-};
+use diesel::{OptionalExtension, QueryDsl, SelectableHelper};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::schema::{attempts, deliveries};
+use super::schema::attempts;
 use super::statement::{Bind, statement};
 use super::{StoreError, stored};
 use crate::attempt::{Attempt, AttemptError, RecordedResponse};
 use crate::ids::{AttemptId, DeliveryId, DispatcherId, TenantId};
 
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = attempts)]
 struct AttemptRow {
     id: Uuid,
@@ -208,21 +205,17 @@ pub async fn list(
     tenant_id: TenantId,
     delivery_id: DeliveryId,
 ) -> Result<Option<Vec<Attempt>>, StoreError> {
-    let of_delivery = attempts::tenant_id
-        .eq(deliveries::tenant_id)
-        .and(attempts::delivery_id.eq(deliveries::id));
-    // One row without an attempt where there is none as yet.
-    let rows: Vec<Option<AttemptRow>> = deliveries::table
-        .find((tenant_id.as_uuid(), delivery_id.as_uuid()))
-        .left_join(attempts::table.on(of_delivery))
-        .order(attempts::id.asc())
-        .select(Option::<AttemptRow>::as_select())
+    let rows: Vec<Option<AttemptRow>> = statement(include_str!("sql/list_attempts.sql"))
+        .bind::<sql_types::Uuid, _>(tenant_id.as_uuid())
+        .bind::<sql_types::Uuid, _>(delivery_id.as_uuid())
         .load(conn)
         .await?;
     if rows.is_empty() {
         return Ok(None);
     }
-    let attempts: Result<Vec<Attempt>, StoreError> =
-        rows.into_iter().flatten().map(read_row).collect();
+    let mut rows: Vec<AttemptRow> = rows.into_iter().flatten().collect();
+    // Not by their ids: these are of several dispatchers' clocks.
+    rows.sort_by_key(|row| row.number);
+    let attempts: Result<Vec<Attempt>, StoreError> = rows.into_iter().map(read_row).collect();
     attempts.map(Some)
 }

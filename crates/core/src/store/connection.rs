@@ -8,7 +8,7 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{Config, NoTls, Socket};
+use tokio_postgres::{CancelToken, Config, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::StoreError;
@@ -59,6 +59,19 @@ pub(super) async fn establish(database_url: &str) -> Result<AsyncPgConnection, C
     } else {
         establish_with(&config, NoTls).await
     }
+}
+
+/// Cancels what a connection to this URL is at, in the way that the connection itself goes: where TLS is required, the
+/// driver refuses to cancel without.
+pub(super) async fn cancel(database_url: &str, token: &CancelToken) -> Result<(), ConnectionError> {
+    let config: Config = database_url.parse().map_err(bad_connection)?;
+    let cancelled = if config.get_ssl_mode() == SslMode::Require {
+        let tls = MakeRustlsConnect::new(verifying_tls()?);
+        token.cancel_query(tls).await
+    } else {
+        token.cancel_query(NoTls).await
+    };
+    cancelled.map_err(bad_connection)
 }
 
 async fn establish_with<Tls>(

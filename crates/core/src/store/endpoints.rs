@@ -1,5 +1,8 @@
 //! Endpoints. Secrets and custom headers are sealed on their way in and opened on their way out.
 
+mod deletion;
+mod present;
+mod resealing;
 mod rotation;
 mod row;
 
@@ -23,6 +26,9 @@ use crate::ids::{EndpointId, TenantId, UserId};
 use crate::sealing::KeyRing;
 use row::{EndpointRow, SettingsRow};
 
+pub use deletion::{Deletion, delete};
+use present::IsPresent;
+pub use resealing::{ResealedBatch, reseal};
 pub use rotation::{OverlapLength, forget_expired_secrets, rotate_secret};
 pub(super) use row::{read_policy, read_status};
 
@@ -108,7 +114,9 @@ pub async fn find(
     row.map(|row: EndpointRow| row.open(keys)).transpose()
 }
 
-/// Lists a tenant's endpoints, newest first, deleted ones left out; by the primary key.
+/// Lists a tenant's endpoints, newest first, deleted ones left out.
+///
+/// Index: `endpoints_present_idx`.
 ///
 /// # Errors
 ///
@@ -122,7 +130,7 @@ pub async fn list(
 ) -> Result<Vec<Endpoint>, StoreError> {
     let mut query = endpoints::table
         .filter(endpoints::tenant_id.eq(tenant_id.as_uuid()))
-        .filter(endpoints::status.ne(EndpointStatus::Deleted.as_str()))
+        .filter(IsPresent)
         .into_boxed();
     if let Some(before) = before {
         query = query.filter(endpoints::id.lt(before.as_uuid()));
@@ -191,7 +199,7 @@ pub async fn load(
         .collect()
 }
 
-/// A change of an endpoint. What is `None` stays.
+/// What an endpoint becomes: the whole of it, what stays as it is included.
 #[derive(Clone, Debug)]
 pub struct EndpointChange {
     /// The settings from now on.
@@ -368,11 +376,11 @@ pub async fn note_verified(
     Ok(noted.flatten())
 }
 
-/// Counts a tenant's endpoints, deleted ones left out.
+/// Counts a tenant's endpoints, deleted ones left out; by `endpoints_present_idx`.
 async fn count(conn: &mut AsyncPgConnection, tenant_id: TenantId) -> Result<i64, StoreError> {
     Ok(endpoints::table
         .filter(endpoints::tenant_id.eq(tenant_id.as_uuid()))
-        .filter(endpoints::status.ne(EndpointStatus::Deleted.as_str()))
+        .filter(IsPresent)
         .count()
         .get_result(conn)
         .await?)

@@ -1,6 +1,6 @@
 //! Events, stored together with their deliveries.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use diesel::OptionalExtension;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Nullable, Text, Timestamptz, Uuid};
@@ -9,13 +9,16 @@ use time::OffsetDateTime;
 
 use super::statement::{Bind, statement};
 use super::{StoreError, stored};
-use crate::endpoint::Subscriptions;
 use crate::event_type::{EventGroup, EventType};
 use crate::ids::{AttemptId, DeliveryId, EventId, TenantId};
+use crate::subscriptions::Subscriptions;
 
 /// Deliveries that one request may make at most, unless of a single event. They take some seconds to store; more, and
 /// the caller gives up waiting before it knows.
 pub const MAX_DELIVERIES: usize = 100_000;
+/// Deliveries at which a commit takes no further publication. More, and one caller's many deliveries are waited for by all
+/// whose events are in the same commit: 4 ms at this number.
+const ENOUGH_DELIVERIES: usize = 1_000;
 
 /// An event to be stored.
 #[derive(Clone, Debug)]
@@ -30,7 +33,18 @@ pub struct NewEvent {
     pub payload: Vec<u8>,
 }
 
-/// What came of publishing.
+/// What one caller publishes: all of it is stored, or nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Publication<'a> {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// Its endpoints, which the deliveries are made from.
+    pub subscriptions: &'a Subscriptions,
+    /// The events.
+    pub events: &'a [NewEvent],
+}
+
+/// What came of a publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Published {
     /// The events and all their deliveries are durable.
@@ -42,17 +56,10 @@ pub enum Published {
     },
     /// The tenant's endpoints have changed since `subscriptions` was read, and nothing was stored: read and call again.
     SubscriptionsChanged,
-}
-
-/// Events of one tenant, and what its deliveries are made from.
-#[derive(Clone, Debug)]
-pub struct TenantEvents<'a> {
-    /// The tenant.
-    pub tenant_id: TenantId,
-    /// Its endpoints.
-    pub subscriptions: &'a Subscriptions,
-    /// What was published.
-    pub events: Vec<&'a NewEvent>,
+    /// It would be more than [`MAX_DELIVERIES`], and nothing was stored.
+    TooManyDeliveries,
+    /// The commit has as many deliveries as it may have, and nothing was stored of this one: call again.
+    NoRoom,
 }
 
 #[derive(diesel::QueryableByName)]
@@ -81,6 +88,14 @@ impl<'a> EventColumns<'a> {
         self.groups
             .push(event.event_group.as_ref().map(EventGroup::as_str));
         self.payloads.push(&event.payload);
+    }
+
+    fn truncate(&mut self, length: usize) {
+        self.tenants.truncate(length);
+        self.ids.truncate(length);
+        self.types.truncate(length);
+        self.groups.truncate(length);
+        self.payloads.truncate(length);
     }
 }
 
@@ -119,13 +134,70 @@ impl<'a> DeliveryColumns<'a> {
         }
         self.ids.len() - before
     }
+
+    fn truncate(&mut self, length: usize) {
+        self.tenants.truncate(length);
+        self.ids.truncate(length);
+        self.event_ids.truncate(length);
+        self.endpoint_ids.truncate(length);
+        self.owners.truncate(length);
+        self.attempt_ids.truncate(length);
+        self.are_sent.truncate(length);
+        self.event_types.truncate(length);
+        self.event_groups.truncate(length);
+        self.payload_bytes.truncate(length);
+    }
 }
 
-/// How many deliveries these events make.
-#[must_use]
-pub fn delivery_count(subscriptions: &Subscriptions, events: &[NewEvent]) -> usize {
-    let of_one = |event: &NewEvent| subscriptions.wanting(&event.event_type).count();
-    events.iter().map(of_one).sum()
+/// The contents of a commit as they are put together.
+#[derive(Default)]
+struct Draft<'a> {
+    /// The `endpoints_version` that each tenant's deliveries were made from.
+    versions: BTreeMap<TenantId, i64>,
+    events: EventColumns<'a>,
+    deliveries: DeliveryColumns<'a>,
+}
+
+/// Whether a publication is in the draft.
+enum Taken {
+    /// With so many deliveries of each event.
+    In(Vec<usize>),
+    /// It is not.
+    Out(Published),
+}
+
+impl<'a> Draft<'a> {
+    /// Takes a publication, unless that makes the commit too large. The first one is taken however large it is.
+    fn take(&mut self, one: &Publication<'a>) -> Taken {
+        let (events, deliveries) = (self.events.ids.len(), self.deliveries.ids.len());
+        let version = one.subscriptions.version();
+        if self
+            .versions
+            .get(&one.tenant_id)
+            .is_some_and(|known| *known != version)
+        {
+            return Taken::Out(Published::SubscriptionsChanged);
+        }
+        let mut counts = Vec::with_capacity(one.events.len());
+        let mut refusal = None;
+        for event in one.events {
+            self.events.add(one.tenant_id, event);
+            counts.push(self.deliveries.add(one.tenant_id, event, one.subscriptions));
+            let made = self.deliveries.ids.len();
+            if one.events.len() > 1 && made - deliveries > MAX_DELIVERIES {
+                refusal = Some(Published::TooManyDeliveries);
+            } else if events > 0 && made > ENOUGH_DELIVERIES {
+                refusal = Some(Published::NoRoom);
+            }
+            if let Some(refusal) = refusal {
+                self.events.truncate(events);
+                self.deliveries.truncate(deliveries);
+                return Taken::Out(refusal);
+            }
+        }
+        self.versions.insert(one.tenant_id, version);
+        Taken::In(counts)
+    }
 }
 
 /// Stores events of one tenant with a delivery for every subscription that wants them, in one statement and so in one
@@ -140,17 +212,17 @@ pub async fn publish(
     subscriptions: &Subscriptions,
     events: &[NewEvent],
 ) -> Result<Published, StoreError> {
-    let one = TenantEvents {
+    let one = Publication {
         tenant_id,
         subscriptions,
-        events: events.iter().collect(),
+        events,
     };
     let published = publish_together(conn, &[one]).await?.pop();
-    Ok(published.unwrap_or(Published::SubscriptionsChanged))
+    Ok(published.unwrap_or(Published::NoRoom))
 }
 
-/// Stores events of several tenants, each named once, in one statement and so in one commit. What comes of each tenant's
-/// is told in the same order: stored, or not, since its subscriptions have changed.
+/// Stores publications in one statement and so in one commit, and tells what came of each, in order. The first one is always
+/// taken, so that calling again with what there was no room for ends.
 ///
 /// # Errors
 ///
@@ -158,43 +230,36 @@ pub async fn publish(
 /// open whether the commit happened.
 pub async fn publish_together(
     conn: &mut AsyncPgConnection,
-    published: &[TenantEvents<'_>],
+    publications: &[Publication<'_>],
 ) -> Result<Vec<Published>, StoreError> {
-    let (mut events, mut deliveries) = (EventColumns::default(), DeliveryColumns::default());
-    let mut delivery_counts = Vec::with_capacity(published.len());
-    for one in published {
-        let counts: Vec<usize> = one
-            .events
-            .iter()
-            .map(|event| {
-                events.add(one.tenant_id, event);
-                deliveries.add(one.tenant_id, event, one.subscriptions)
-            })
-            .collect();
-        delivery_counts.push(counts);
-    }
-    let created = insert(conn, published, events, deliveries).await?;
-    let outcome = |(one, delivery_counts): (&TenantEvents<'_>, _)| match created.get(&one.tenant_id)
-    {
-        Some(created_at) => Published::Stored {
-            created_at: *created_at,
-            delivery_counts,
-        },
-        None => Published::SubscriptionsChanged,
-    };
-    Ok(published.iter().zip(delivery_counts).map(outcome).collect())
+    let mut draft = Draft::default();
+    let taken: Vec<Taken> = publications.iter().map(|one| draft.take(one)).collect();
+    let created = insert(conn, draft).await?;
+    let outcome =
+        |(one, taken): (&Publication<'_>, Taken)| match (taken, created.get(&one.tenant_id)) {
+            (Taken::Out(refusal), _) => refusal,
+            (Taken::In(_), None) => Published::SubscriptionsChanged,
+            (Taken::In(delivery_counts), Some(created_at)) => Published::Stored {
+                created_at: *created_at,
+                delivery_counts,
+            },
+        };
+    Ok(publications.iter().zip(taken).map(outcome).collect())
 }
 
 /// When the events of each tenant were stored; left out are the tenants whose subscriptions have changed.
 async fn insert(
     conn: &mut AsyncPgConnection,
-    published: &[TenantEvents<'_>],
-    events: EventColumns<'_>,
-    deliveries: DeliveryColumns<'_>,
+    draft: Draft<'_>,
 ) -> Result<HashMap<TenantId, OffsetDateTime>, StoreError> {
-    let (tenants, versions): (Vec<_>, Vec<_>) = published
-        .iter()
-        .map(|one| (one.tenant_id.as_uuid(), one.subscriptions.version))
+    let Draft {
+        versions,
+        events,
+        deliveries,
+    } = draft;
+    let (tenants, versions): (Vec<_>, Vec<_>) = versions
+        .into_iter()
+        .map(|(tenant_id, version)| (tenant_id.as_uuid(), version))
         .unzip();
     let rows: Vec<StoredRow> = statement(include_str!("sql/publish.sql"))
         .bind::<Array<Uuid>, _>(tenants)
@@ -244,8 +309,12 @@ pub async fn find_stored(
 ) -> Result<Option<(OffsetDateTime, usize)>, StoreError> {
     let row: Option<FoundRow> = statement(
         "SELECT created_at,
-                (SELECT count(*) FROM deliveries
-                 WHERE tenant_id = $1 AND event_id = $2 AND replay_of_delivery_id IS NULL) AS delivery_count
+                -- In the order of all the index's columns, so that the planner has one way to go.
+                (SELECT count(*) FROM (
+                     SELECT FROM deliveries
+                     WHERE tenant_id = $1 AND event_id >= $2 AND event_id <= $2
+                       AND replay_of_delivery_id IS NULL
+                     ORDER BY tenant_id, event_id, id) of_event) AS delivery_count
          FROM events
          WHERE tenant_id = $1 AND id = $2",
     )

@@ -1,6 +1,6 @@
 //! `Idempotency-Key`s: the first answer to a request, kept for 24 hours, in the commit of what it answers for.
 
-use diesel::{ExpressionMethods, QueryDsl, insert_into};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, insert_into};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::StoreError;
@@ -43,6 +43,29 @@ pub async fn begin(
     conn: &mut AsyncPgConnection,
     request: &KeyedRequest<'_>,
 ) -> Result<Begun, StoreError> {
+    loop {
+        if take(conn, request).await? {
+            return Ok(Begun::First);
+        }
+        match find(conn, request).await? {
+            Some((fingerprint, Some(answer))) if fingerprint == request.fingerprint => {
+                return Ok(Begun::Answered(answer));
+            }
+            Some((_, Some(_))) => return Ok(Begun::Conflict),
+            Some((_, None)) => {
+                return Err(StoreError::corrupt("idempotency key", "it has no answer"));
+            }
+            // It was old, and forgotten between the two statements.
+            None => {}
+        }
+    }
+}
+
+/// Whether nobody had the key.
+async fn take(
+    conn: &mut AsyncPgConnection,
+    request: &KeyedRequest<'_>,
+) -> Result<bool, StoreError> {
     let taken = insert_into(idempotency_keys::table)
         .values((
             idempotency_keys::tenant_id.eq(request.tenant_id.as_uuid()),
@@ -54,10 +77,15 @@ pub async fn begin(
         .on_conflict_do_nothing()
         .execute(conn)
         .await?;
-    if taken == 1 {
-        return Ok(Begun::First);
-    }
-    let (fingerprint, answer): (Vec<u8>, Option<Vec<u8>>) = idempotency_keys::table
+    Ok(taken == 1)
+}
+
+/// The fingerprint and the answer of whoever had the key.
+async fn find(
+    conn: &mut AsyncPgConnection,
+    request: &KeyedRequest<'_>,
+) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>, StoreError> {
+    Ok(idempotency_keys::table
         .find((
             request.tenant_id.as_uuid(),
             request.key,
@@ -69,12 +97,8 @@ pub async fn begin(
             idempotency_keys::response_body,
         ))
         .first(conn)
-        .await?;
-    match answer {
-        Some(answer) if fingerprint == request.fingerprint => Ok(Begun::Answered(answer)),
-        Some(_) => Ok(Begun::Conflict),
-        None => Err(StoreError::corrupt("idempotency key", "it has no answer")),
-    }
+        .await
+        .optional()?)
 }
 
 /// Keeps the answer, in the transaction that [`begin`] was called in.

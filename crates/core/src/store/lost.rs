@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use diesel::sql_types::{self, BigInt, Bool, Integer, Jsonb, Nullable, Timestamptz};
+use diesel::sql_types::{self, BigInt, Bool, Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -15,6 +15,7 @@ use super::statement::{Bind, statement};
 use super::{StoreError, stored};
 use crate::attempt::{Attempt, AttemptError};
 use crate::attempt_outcome::{AttemptOutcome, ErrorKind, FailureKind};
+use crate::event_type::EventType;
 use crate::ids::{AttemptId, DeliveryId, DispatcherId, EndpointId, LeaseToken, TenantId};
 use crate::retry::{Jitter, RetryPolicy};
 
@@ -44,6 +45,23 @@ struct ExpiredRow {
     max_retries: Option<i32>,
     #[diesel(sql_type = Nullable<Jsonb>)]
     retry_schedule: Option<Value>,
+    #[diesel(sql_type = Nullable<Text>)]
+    event_type: Option<String>,
+}
+
+impl ExpiredRow {
+    /// The endpoint's policy, but for a challenge: that is sent once.
+    fn policy(&mut self) -> RetryPolicy {
+        let challenge = EventType::challenge();
+        if self.event_type.as_deref() == Some(challenge.as_str()) {
+            return RetryPolicy::never();
+        }
+        // One endpoint's unreadable policy must not keep everybody's expired leases from being taken over.
+        read_policy(self.max_retries, self.retry_schedule.take()).unwrap_or_else(|error| {
+            error!(endpoint.id = %self.endpoint_id, %error, "An endpoint's retry policy can't be read, using the default");
+            RetryPolicy::default()
+        })
+    }
 }
 
 /// Takes over deliveries whose lease has expired, at most `max_rows`: the attempt that nobody finished is closed as
@@ -63,28 +81,52 @@ pub async fn take_over_expired(
             .bind::<Integer, _>(max_rows)
             .load(conn)
             .await?;
-        let mut by_holder: BTreeMap<Uuid, Vec<FinishedAttempt>> = BTreeMap::new();
-        for row in rows {
-            by_holder
-                .entry(row.leased_by)
-                .or_default()
-                .push(close_as_lost(row)?);
-        }
-        let mut count = 0;
-        for (holder, lost) in by_holder {
-            count += finish_in_transaction(conn, DispatcherId::from_uuid(holder), &lost).await?;
-        }
-        Ok(count)
+        take_over(conn, rows).await
     })
     .await
 }
 
-fn close_as_lost(row: ExpiredRow) -> Result<FinishedAttempt, StoreError> {
-    // One endpoint's unreadable policy must not keep everybody's expired leases from being taken over.
-    let policy = read_policy(row.max_retries, row.retry_schedule).unwrap_or_else(|error| {
-        error!(endpoint.id = %row.endpoint_id, %error, "An endpoint's retry policy can't be read, using the default");
-        RetryPolicy::default()
-    });
+/// Takes over one delivery, if its lease has expired, as [`take_over_expired`] does. Waits for whoever is at it already.
+///
+/// # Errors
+///
+/// [`StoreError`], with nothing changed.
+pub async fn take_over_one(
+    conn: &mut AsyncPgConnection,
+    tenant_id: TenantId,
+    delivery_id: DeliveryId,
+) -> Result<usize, StoreError> {
+    conn.transaction(async |conn| {
+        let rows: Vec<ExpiredRow> = statement(include_str!("sql/lock_one_expired.sql"))
+            .bind::<sql_types::Uuid, _>(tenant_id.as_uuid())
+            .bind::<sql_types::Uuid, _>(delivery_id.as_uuid())
+            .load(conn)
+            .await?;
+        take_over(conn, rows).await
+    })
+    .await
+}
+
+async fn take_over(
+    conn: &mut AsyncPgConnection,
+    rows: Vec<ExpiredRow>,
+) -> Result<usize, StoreError> {
+    let mut by_holder: BTreeMap<Uuid, Vec<FinishedAttempt>> = BTreeMap::new();
+    for row in rows {
+        by_holder
+            .entry(row.leased_by)
+            .or_default()
+            .push(close_as_lost(row)?);
+    }
+    let mut count = 0;
+    for (holder, lost) in by_holder {
+        count += finish_in_transaction(conn, DispatcherId::from_uuid(holder), &lost).await?;
+    }
+    Ok(count)
+}
+
+fn close_as_lost(mut row: ExpiredRow) -> Result<FinishedAttempt, StoreError> {
+    let policy = row.policy();
     let number = stored("attempt number", u32::try_from(row.attempt_number))?;
     let outcome = AttemptOutcome::Failed(FailureKind::Lost);
     Ok(FinishedAttempt {

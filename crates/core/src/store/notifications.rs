@@ -36,13 +36,13 @@ pub enum Notification {
     },
 }
 
-/// Tells every dispatcher that something is ready.
+/// Tells every dispatcher that something is ready. The commit does not wait for the disk: it is only a hint.
 ///
 /// # Errors
 ///
 /// [`StoreError`]; the dispatchers will find it by polling all the same.
 pub async fn notify_ready(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
-    statement("SELECT pg_notify($1, '')")
+    statement("SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, '')")
         .bind::<Text, _>(READY)
         .execute(conn)
         .await?;

@@ -2,26 +2,27 @@
 
 use std::time::Duration;
 
-use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::bb8::{Pool, RunError};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, PoolError, PoolableConnection, RecyclingMethod,
 };
+use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager};
 use futures_util::FutureExt;
-
-use tokio::time::timeout;
-use tokio_postgres::NoTls;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use super::StoreError;
-use super::connection::establish;
+use super::connection::{cancel as cancel_at, establish};
+use super::turns::{Turn, TurnKey, Turns};
+use crate::secret::SecretText;
 
 /// How long a caller waits for a connection. Longer, and a client hangs while PostgreSQL is away; shorter, and a short
 /// burst is refused.
 const CHECKOUT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long cancelling a statement may take.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long cancelling a statement may take, which means connecting, with TLS perhaps. Longer, and the caller's answer is
+/// late beyond the deadline; shorter, and the statement goes on where a machine is busy.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection that goes back to the pool when dropped.
 pub type PooledConnection<'a> =
@@ -31,6 +32,8 @@ pub type PooledConnection<'a> =
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<AsyncPgConnection>,
+    url: SecretText,
+    turns: Turns,
 }
 
 impl Database {
@@ -56,7 +59,19 @@ impl Database {
             .max_size(max_connections)
             .connection_timeout(CHECKOUT_TIMEOUT)
             .build_unchecked(manager);
-        Self { pool }
+        Self {
+            pool,
+            url: SecretText::new(url),
+            turns: Turns::default(),
+        }
+    }
+
+    /// Waits for the turn of what two callers of this process should not be at inside PostgreSQL at once, where the
+    /// second would wait for the first with a connection that others need. Taken before [`run`](Self::run).
+    ///
+    /// Cancel safety: dropping the future leaves the queue.
+    pub async fn turn(&self, key: TurnKey) -> Turn {
+        self.turns.take(key).await
     }
 
     /// A connection, waiting at most three seconds for one.
@@ -74,8 +89,8 @@ impl Database {
         })
     }
 
-    /// Does something with a connection, within a deadline. A statement that still runs then is cancelled, so that the
-    /// connection does not go back to the pool with it.
+    /// Does something with a connection, within a deadline that begins before there is one. A statement that still runs then is cancelled, and its
+    /// connection does not go back to the pool.
     ///
     /// # Errors
     ///
@@ -86,19 +101,23 @@ impl Database {
         deadline: Duration,
         work: impl AsyncFnOnce(&mut AsyncPgConnection) -> Result<T, E>,
     ) -> Result<Result<T, E>, StoreError> {
-        let mut connection = self.connection().await?;
+        let end = Instant::now() + deadline;
+        let too_late =
+            || StoreError::Unavailable(format!("no answer within {} s", deadline.as_secs()));
+        let mut connection = timeout_at(end, self.connection())
+            .await
+            .map_err(|_| too_late())??;
         let cancel = connection.cancel_token();
-        if let Ok(result) = timeout(deadline, work(&mut connection)).await {
+        if let Ok(result) = timeout_at(end, work(&mut connection)).await {
             return Ok(result);
         }
-        // Plain even where connections are encrypted: a server that insists on TLS ignores it, and the next user of
-        // the connection waits for the statement.
-        if let Ok(Err(error)) = timeout(CANCEL_TIMEOUT, cancel.cancel_query(NoTls)).await {
+        // The pool throws it away: else its next user would wait for the statement, and whether cancelling works is not
+        // to be learnt from PostgreSQL.
+        AnsiTransactionManager::transaction_manager_status_mut(&mut *connection).set_in_error();
+        let cancelling = cancel_at(self.url.expose(), &cancel);
+        if let Ok(Err(error)) = timeout(CANCEL_TIMEOUT, cancelling).await {
             debug!(%error, "Could not cancel a statement that took too long");
         }
-        Err(StoreError::Unavailable(format!(
-            "no answer within {} s",
-            deadline.as_secs()
-        )))
+        Err(too_late())
     }
 }

@@ -79,7 +79,8 @@ struct MadeRow {
 }
 
 /// Makes the replay of a delivery, with its queue row, in one statement. `None`, and nothing made, where there is no such
-/// delivery, or [`ReplaySource::check`] forbids it: [`find_source`] tells which.
+/// delivery, or [`ReplaySource::check`] forbids it: [`find_source`] tells which. Of a normal one the caller tells the
+/// dispatchers: NOTIFY takes a lock at commit, and one for many replays will do.
 ///
 /// # Errors
 ///
@@ -89,10 +90,6 @@ pub async fn make(
     tenant_id: TenantId,
     order: &ReplayOrder,
 ) -> Result<Option<Delivery>, StoreError> {
-    let channel = match order.urgency {
-        Urgency::Normal => notifications::READY,
-        Urgency::Express => notifications::EXPRESS,
-    };
     let row: Option<MadeRow> = statement(include_str!("sql/make_replay.sql"))
         .bind::<Uuid, _>(tenant_id.as_uuid())
         .bind::<Uuid, _>(order.delivery_id.as_uuid())
@@ -100,7 +97,7 @@ pub async fn make(
         .bind::<Uuid, _>(DeliveryId::new().as_uuid())
         .bind::<Uuid, _>(AttemptId::new().as_uuid())
         .bind::<Bool, _>(order.urgency == Urgency::Express)
-        .bind::<Text, _>(channel)
+        .bind::<Text, _>(notifications::EXPRESS)
         .get_result(conn)
         .await
         .optional()?;

@@ -10,8 +10,9 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::StoreError;
 use super::endpoints::read_patterns;
 use super::schema::{endpoints, tenants};
-use crate::endpoint::{EndpointStatus, Subscription, Subscriptions};
+use crate::endpoint::EndpointStatus;
 use crate::ids::{EndpointId, TenantId, UserId};
+use crate::subscriptions::{Subscription, Subscriptions};
 
 /// Reads all subscriptions of a tenant and the version they belong to, in one snapshot. A tenant that is not there has
 /// none.
@@ -24,10 +25,7 @@ pub async fn list(
     tenant_id: TenantId,
 ) -> Result<Subscriptions, StoreError> {
     let found = list_of(conn, &[tenant_id]).await?.remove(&tenant_id);
-    Ok(found.unwrap_or(Subscriptions {
-        version: 0,
-        list: Vec::new(),
-    }))
+    Ok(found.unwrap_or_else(|| Subscriptions::new(0, Vec::new())))
 }
 
 /// Reads all subscriptions of several tenants and the versions they belong to, in one snapshot. Tenants that are not
@@ -66,17 +64,14 @@ pub async fn list_of(
         ))
         .load(conn)
         .await?;
-    let mut found = HashMap::new();
+    let mut found: HashMap<TenantId, (i64, Vec<Subscription>)> = HashMap::new();
     for (tenant_id, version, id, owner, patterns, status) in rows {
-        let subscriptions = found
+        let (_, list) = found
             .entry(TenantId::from_uuid(tenant_id))
-            .or_insert_with(|| Subscriptions {
-                version,
-                list: Vec::new(),
-            });
+            .or_insert_with(|| (version, Vec::new()));
         if let (Some(id), Some(owner), Some(patterns), Some(status)) = (id, owner, patterns, status)
         {
-            subscriptions.list.push(Subscription {
+            list.push(Subscription {
                 endpoint_id: EndpointId::from_uuid(id),
                 owner: UserId(owner),
                 event_patterns: read_patterns(patterns)?,
@@ -84,5 +79,8 @@ pub async fn list_of(
             });
         }
     }
-    Ok(found)
+    let found = found.into_iter();
+    Ok(found
+        .map(|(tenant_id, (version, list))| (tenant_id, Subscriptions::new(version, list)))
+        .collect())
 }

@@ -111,3 +111,39 @@ async fn attempts_of_another_tenant_are_not_found() {
         .expect("readable");
     assert_eq!(listed, None);
 }
+
+#[tokio::test]
+async fn attempts_are_listed_by_their_numbers_whatever_the_clocks_said_that_made_their_ids() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    let first = world.claimed(account, endpoint).await;
+    leases::finish(
+        &mut world.conn,
+        world.dispatcher,
+        &[retried(&first, Duration::ZERO)],
+    )
+    .await
+    .expect("recorded");
+    // By a clock that is a minute behind.
+    let earlier = "(left(hex, 8) || '-' || right(hex, 4) || substr(attempt_id::text, 14))::uuid";
+    world
+        .sql(&format!(
+            "UPDATE delivery_queue SET attempt_id = {earlier}
+             FROM (SELECT lpad(to_hex(('x' || replace(left(attempt_id::text, 13), '-', ''))::bit(48)::int8 - 60000), 12, '0') AS hex
+                   FROM delivery_queue) moved"
+        ))
+        .await;
+    let second = world.claim(1).await.remove(0);
+    assert!(second.attempt_id < first.attempt_id);
+    leases::finish(&mut world.conn, world.dispatcher, &[delivered(&second)])
+        .await
+        .expect("recorded");
+    let listed = attempts::list(&mut world.conn, account.tenant, first.delivery_id)
+        .await
+        .expect("readable");
+    let numbers: Vec<u32> = listed
+        .iter()
+        .flatten()
+        .map(|attempt| attempt.number)
+        .collect();
+    assert_eq!(numbers, [1, 2]);
+}

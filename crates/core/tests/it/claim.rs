@@ -7,7 +7,7 @@ use reprise_core::endpoint::EndpointStatus;
 use reprise_core::fair_share::{Caps, InFlight};
 use reprise_core::ids::DispatcherId;
 use reprise_core::store::delivery_queue::{
-    self, ClaimRequest, MAX_ENDPOINT_HOPS, MAX_TENANT_HOPS, WalkPosition,
+    self, Candidate, ClaimRequest, MAX_ENDPOINT_HOPS, MAX_TENANT_HOPS, WalkPosition,
 };
 use reprise_core::store::replays::{self, ReplayOrder, Urgency};
 use reprise_core::store::{leases, messages};
@@ -210,6 +210,57 @@ async fn walking_on_visits_every_tenant_when_there_are_more_than_one_claim_visit
         assert_eq!(position.is_start(), is_last);
     }
     assert_eq!(seen.len(), count);
+}
+
+#[tokio::test]
+async fn endpoints_that_are_known_are_walked_past_and_end_no_walk() {
+    let mut world = World::create().await;
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        let account = world.account().await;
+        for _ in 0..4 {
+            let endpoint = world.endpoint(account).await;
+            world.enqueue(account, endpoint, 2).await;
+            all.push((account.tenant, endpoint));
+        }
+    }
+    // One that is known and has nothing is no obstacle either.
+    let idle = world.account().await;
+    let idle_endpoint = world.endpoint(idle).await;
+    for known_count in [0, 1, 5, 11, 12] {
+        let mut known = all[..known_count].to_vec();
+        known.push((idle.tenant, idle_endpoint));
+        let walk = delivery_queue::find_ready(&mut world.conn, &WalkPosition::default(), &known)
+            .await
+            .expect("walked");
+        let found: HashSet<_> = walk.found.into_iter().collect();
+        assert_eq!(found, all[known_count..].iter().copied().collect());
+        assert!(walk.next.is_start());
+    }
+}
+
+#[tokio::test]
+async fn a_claim_looks_only_after_the_delivery_that_it_is_told() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    let neighbour = world.endpoint(account).await;
+    world.enqueue(account, neighbour, 3).await;
+    let mut ids = world.enqueue(account, endpoint, 6).await;
+    ids.sort_unstable();
+    let nothing = InFlight::default();
+    let request = request(world.dispatcher, &nothing);
+    for (after, expected) in [(Some(ids[3]), &ids[4..]), (None, &ids[..4])] {
+        let candidate = Candidate {
+            tenant_id: account.tenant,
+            endpoint_id: endpoint,
+            after,
+        };
+        let taken = delivery_queue::claim_ready(&mut world.conn, &request, &[candidate])
+            .await
+            .expect("claimed");
+        let mut claimed: Vec<_> = taken.claims.iter().map(|claim| claim.delivery_id).collect();
+        claimed.sort_unstable();
+        assert_eq!(claimed, expected);
+    }
 }
 
 #[tokio::test]

@@ -177,3 +177,24 @@ async fn one_tenant_never_has_the_express_lane_to_itself() {
     };
     assert!(world.claim_express_within(100, &limits).await.is_empty());
 }
+
+#[tokio::test]
+async fn express_deliveries_that_wait_for_a_limit_keep_none_of_their_tenants_others() {
+    let (mut world, account, free) = World::with_endpoint(settings()).await;
+    let limited = world.endpoint(account).await;
+    world
+        .sql(&format!(
+            "UPDATE endpoints SET rate_limit_per_second = 1 WHERE id = '{limited}'"
+        ))
+        .await;
+    world.enqueue(account, limited, 20).await;
+    let expected = world.enqueue(account, free, 1).await;
+    world.sql("UPDATE delivery_queue SET express = true").await;
+    let limits = ExpressLimits {
+        max_per_tenant: 3,
+        in_flight_by_tenant: &HashMap::new(),
+    };
+    let claims = world.claim_express_within(100, &limits).await;
+    let claimed: Vec<_> = claims.iter().map(|claim| claim.delivery_id).collect();
+    assert_eq!(claimed, expected);
+}

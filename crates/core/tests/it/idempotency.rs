@@ -173,3 +173,24 @@ async fn keys_are_forgotten_after_a_day_and_not_before() {
         Some(0)
     );
 }
+
+#[tokio::test]
+async fn a_key_that_is_forgotten_while_it_is_looked_up_is_taken_anew() {
+    let mut world = World::create().await;
+    let account = world.account().await;
+    let request = keyed(account.tenant);
+    assert_eq!(answer(&mut world.conn, &request).await, Begun::First);
+    world
+        .sql(
+            "UPDATE idempotency_keys SET created_at = now() - interval '25 hours';
+             CREATE FUNCTION forget_old() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'; RETURN NULL; END $$;
+             CREATE TRIGGER between AFTER INSERT ON idempotency_keys EXECUTE FUNCTION forget_old()",
+        )
+        .await;
+    assert_eq!(answer(&mut world.conn, &request).await, Begun::First);
+    assert_eq!(
+        answer(&mut world.conn, &request).await,
+        Begun::Answered(b"the answer".to_vec())
+    );
+}

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use reprise_core::delivery::DeliveryStatus;
+use reprise_core::event_type::EventType;
+use reprise_core::store::direct_events::{self, DirectEvent};
 use reprise_core::store::{attempts, lost};
 use tokio::task::JoinSet;
 
@@ -133,4 +135,24 @@ async fn an_unreadable_retry_policy_keeps_nobodys_leases_from_being_taken_over()
     world.expire_leases().await;
     let taken_over = lost::take_over_expired(&mut world.conn, 10).await;
     assert_eq!(taken_over.ok(), Some(2));
+}
+
+#[tokio::test]
+async fn a_lost_challenge_is_not_sent_again() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    let challenge = EventType::challenge();
+    let made = direct_events::insert(&mut world.conn, account.tenant, endpoint, challenge, b"{}")
+        .await
+        .expect("stored");
+    let DirectEvent::Stored { delivery, .. } = made else {
+        panic!("{made:?}");
+    };
+    assert_eq!(world.claim_express(1).await.len(), 1);
+    world.expire_leases().await;
+    let taken_over = lost::take_over_expired(&mut world.conn, 10).await;
+    assert_eq!(taken_over.ok(), Some(1));
+    let ended = world.delivery(account, delivery.id).await;
+    assert_eq!(ended.status, DeliveryStatus::Failed);
+    assert_eq!(ended.attempt_count, 1);
+    assert!(world.claim(10).await.is_empty());
 }

@@ -2,17 +2,21 @@
 
 mod accounts;
 mod attempts;
+mod canceled;
 mod claim;
 mod deadlocks;
 mod fairness;
 mod idempotency;
+mod kept_rows;
 mod leases;
 mod limits;
 mod lost;
 mod partitions;
 mod plans;
+mod pool;
 mod publish;
 mod replays;
+mod resealing;
 mod retention;
 mod schema;
 mod settling;

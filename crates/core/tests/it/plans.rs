@@ -4,14 +4,16 @@ use std::fmt::Write as _;
 
 use diesel_async::SimpleAsyncConnection;
 use reprise_core::event_type::EventType;
+use reprise_core::ids::DeliveryId;
 use reprise_core::store::delivery_lists::{self, DeliveryFilter};
 use time::OffsetDateTime;
 
-use crate::world::{Account, World};
+use crate::world::{Account, World, settings};
 
 const FIND_READY: &str = include_str!("../../src/store/sql/find_ready.sql");
 const CLAIM_READY: &str = include_str!("../../src/store/sql/claim_ready.sql");
 const CLAIM_EXPRESS: &str = include_str!("../../src/store/sql/claim_express.sql");
+const LIST_ATTEMPTS: &str = include_str!("../../src/store/sql/list_attempts.sql");
 const PROMOTE_DUE: &str = include_str!("../../src/store/sql/promote_due.sql");
 const LOCK_EXPIRED: &str = include_str!("../../src/store/sql/lock_expired.sql");
 const END_LEASES: &str = include_str!("../../src/store/sql/end_leases.sql");
@@ -90,6 +92,46 @@ async fn the_walk_and_the_claim_probe_the_ready_index_alone() {
     assert_reads_ready_rows_in_order(&claim, 1);
 }
 
+/// How many blocks a statement reads, with the plan that every value gets. It is done, and undone.
+async fn blocks_read(world: &mut World, statement: &str, types: &str, arguments: &str) -> u64 {
+    plan(world, statement, types, arguments).await;
+    world.conn.batch_execute("BEGIN").await.expect("begun");
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) EXECUTE planned ({arguments})");
+    let lines = world.texts(&explain).await;
+    world.conn.batch_execute("ROLLBACK").await.expect("undone");
+    let line = lines.iter().find(|line| line.contains("Buffers: shared"));
+    let counts = line.expect("the whole statement's").split_whitespace();
+    counts
+        .filter_map(|word| {
+            word.strip_prefix("hit=")
+                .or_else(|| word.strip_prefix("read="))
+        })
+        .map(|count| count.parse::<u64>().expect("a number"))
+        .sum()
+}
+
+#[tokio::test]
+async fn a_claim_reads_nothing_of_other_endpoints() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    world.enqueue(account, endpoint, 1).await;
+    let behind = world.endpoint(account).await;
+    world.enqueue(account, behind, 20_000).await;
+    world
+        .conn
+        .batch_execute("VACUUM ANALYZE")
+        .await
+        .expect("vacuumed");
+    let tenant = account.tenant;
+    let blocks = blocks_read(
+        &mut world,
+        CLAIM_READY,
+        "uuid[], uuid[], uuid[], int4[], int8, uuid, int4",
+        &format!("'{{{tenant}}}', '{{{endpoint}}}', ARRAY[{NONE}::uuid], '{{100}}', 1000000, {NONE}, 15000"),
+    )
+    .await;
+    assert!(blocks < 60, "{blocks} blocks for one delivery");
+}
+
 /// So many probes of the ready index, whose order needs no sorting, and no row read by another index but by its key.
 fn assert_reads_ready_rows_in_order(plan: &str, probe_count: usize) {
     assert_no_scan_of_the_queue(plan);
@@ -117,6 +159,21 @@ async fn the_express_claim_probes_the_express_index_alone() {
         3,
         "{plan}"
     );
+}
+
+#[tokio::test]
+async fn attempts_are_listed_by_their_deliveries_however_young_the_table() {
+    let mut world = World::create().await;
+    let arguments = format!("{NONE}, '{}'", DeliveryId::new());
+    let plan = plan(&mut world, LIST_ATTEMPTS, "uuid, uuid", &arguments).await;
+    for (table, index) in [
+        (" on attempts_", "_tenant_id_delivery_id_id_idx"),
+        (" on deliveries_", "_pkey"),
+    ] {
+        let scans: Vec<&str> = plan.lines().filter(|line| line.contains(table)).collect();
+        assert!(!scans.is_empty(), "{plan}");
+        assert!(scans.iter().all(|line| line.contains(index)), "{plan}");
+    }
 }
 
 #[tokio::test]
@@ -157,6 +214,24 @@ async fn results_are_recorded_by_primary_keys() {
         // Partitions without a row have no use for an index.
         assert!(line.contains("rows=1 "), "{plan_of_deliveries}");
     }
+}
+
+#[tokio::test]
+async fn a_plan_made_before_there_were_any_rows_looks_deliveries_up_by_their_keys() {
+    let mut world = World::create().await;
+    let plan = plan(
+        &mut world,
+        CHANGE_DELIVERIES,
+        "uuid[], uuid[], text[], int4[], uuid[], timestamptz[], int8[], int4[], text[]",
+        "'{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}'",
+    )
+    .await;
+    let lookups: Vec<&str> = plan
+        .lines()
+        .filter(|line| line.contains("Scan") && line.contains(" on deliveries_"))
+        .collect();
+    assert!(!lookups.is_empty(), "{plan}");
+    assert!(lookups.iter().all(|line| line.contains("_pkey")), "{plan}");
 }
 
 #[tokio::test]
@@ -273,6 +348,21 @@ async fn read_by(world: &World, account: Account, filter: &DeliveryFilter) -> (V
     (indexes, partitions.len())
 }
 
+/// Blocks that were read so far of the index by types.
+async fn blocks_of_types(world: &mut World) -> i64 {
+    world
+        .conn
+        .batch_execute("SELECT pg_stat_force_next_flush(); SELECT pg_stat_clear_snapshot()")
+        .await
+        .expect("flushed");
+    world
+        .number(
+            "SELECT coalesce(sum(idx_blks_read + idx_blks_hit), 0)::int8 FROM pg_statio_user_indexes
+             WHERE indexrelname LIKE 'deliveries_%type%'",
+        )
+        .await
+}
+
 #[tokio::test]
 async fn deliveries_are_listed_by_the_index_of_what_they_are_filtered_by() {
     let (mut world, account) = history().await;
@@ -289,6 +379,19 @@ async fn deliveries_are_listed_by_the_index_of_what_they_are_filtered_by() {
         event_type: Some(EventType::parse("type.3").expect("a type")),
         ..DeliveryFilter::default()
     };
+    // A type that comes after all others in the index, and once: what lies before it is not read.
+    let rare = DeliveryFilter {
+        event_type: Some(EventType::parse("type.rare").expect("a type")),
+        ..DeliveryFilter::default()
+    };
+    world
+        .sql("UPDATE deliveries SET event_type = 'type.rare' WHERE id = (SELECT max(id::text)::uuid FROM deliveries)")
+        .await;
+    let before = blocks_of_types(&mut world).await;
+    let page = delivery_lists::list(&mut world.conn, account.tenant, &rare, None, 20).await;
+    assert_eq!(page.expect("read").items.len(), 1);
+    let read = blocks_of_types(&mut world).await - before;
+    assert!(read < 40, "{read} blocks of the index for one delivery");
     for (filter, index) in [
         (DeliveryFilter::default(), "deliveries_pkey"),
         (by_endpoint, "deliveries_endpoint_idx"),

@@ -4,9 +4,10 @@ use reprise_core::delivery::DeliveryStatus;
 use reprise_core::event_type::{EventGroup, EventType};
 use reprise_core::store::delivery_lists::{self, DeliveryFilter};
 use reprise_core::store::endpoints;
-use reprise_core::store::events::{self, NewEvent, Published};
+use reprise_core::store::events::{self, NewEvent, Publication, Published};
 use reprise_core::store::messages;
 use reprise_core::store::subscriptions;
+use reprise_core::subscriptions::Subscriptions;
 
 use crate::world::{Account, World, disabled, event, patterns, settings};
 
@@ -20,7 +21,9 @@ async fn delivery_count(world: &mut World, account: Account, event_type: &str) -
         Published::Stored {
             delivery_counts, ..
         } => delivery_counts.into_iter().sum(),
-        Published::SubscriptionsChanged => panic!("nobody changed them"),
+        published @ (Published::SubscriptionsChanged
+        | Published::TooManyDeliveries
+        | Published::NoRoom) => panic!("{published:?}"),
     }
 }
 
@@ -92,8 +95,8 @@ async fn a_stale_version_of_the_endpoints_stores_nothing() {
     let fresh = subscriptions::list(&mut world.conn, account.tenant)
         .await
         .expect("read");
-    assert_eq!(fresh.list.len(), changes.len());
-    assert!(fresh.version > stale.version);
+    assert_eq!(fresh.list().len(), changes.len());
+    assert!(fresh.version() > stale.version());
 }
 
 #[tokio::test]
@@ -176,14 +179,16 @@ async fn a_deleted_endpoint_gets_none() {
 #[tokio::test]
 async fn a_failure_half_way_stores_nothing() {
     let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
-    let mut subscriptions = subscriptions::list(&mut world.conn, account.tenant)
+    let subscriptions = subscriptions::list(&mut world.conn, account.tenant)
         .await
         .expect("read");
     // A second delivery of the event that no foreign key lets in.
-    let mut impossible = subscriptions.list[0].clone();
+    let mut list = subscriptions.list().to_vec();
+    assert_eq!(list[0].endpoint_id, endpoint);
+    let mut impossible = list[0].clone();
     impossible.endpoint_id = reprise_core::ids::EndpointId::new();
-    subscriptions.list.push(impossible);
-    assert_eq!(subscriptions.list[0].endpoint_id, endpoint);
+    list.push(impossible);
+    let subscriptions = Subscriptions::new(subscriptions.version(), list);
     let before = world.rows().await;
     events::publish(
         &mut world.conn,
@@ -246,4 +251,70 @@ async fn payloads_are_kept_byte_for_byte() {
     )
     .await
     .expect_err("too large");
+}
+
+#[tokio::test]
+async fn a_commit_takes_what_it_has_room_for_and_leaves_the_rest() {
+    let mut world = World::create().await;
+    let (wide, narrow) = (world.account().await, world.account().await);
+    for _ in 0..6 {
+        world.endpoint(wide).await;
+    }
+    world.endpoint(narrow).await;
+    let read = subscriptions::list_of(&mut world.conn, &[wide.tenant, narrow.tenant])
+        .await
+        .expect("read");
+    let many: Vec<NewEvent> = (0..200).map(|_| event(b"{}")).collect();
+    let one = [event(b"{}")];
+    let publication = |account: Account, events| Publication {
+        tenant_id: account.tenant,
+        subscriptions: &read[&account.tenant],
+        events,
+    };
+    let wanted = [publication(wide, &many[..]), publication(narrow, &one[..])];
+    let published = events::publish_together(&mut world.conn, &wanted)
+        .await
+        .expect("stored");
+    assert!(
+        matches!(&published[0], Published::Stored { delivery_counts, .. } if delivery_counts == &[6; 200])
+    );
+    assert_eq!(published[1], Published::NoRoom);
+    assert_eq!(world.number("SELECT count(*) FROM events").await, 200);
+    let published = events::publish_together(&mut world.conn, &wanted[1..])
+        .await
+        .expect("stored");
+    assert!(
+        matches!(&published[0], Published::Stored { delivery_counts, .. } if delivery_counts == &[1])
+    );
+}
+
+#[tokio::test]
+async fn a_tenant_whose_endpoints_changed_is_left_out_of_a_commit_alone() {
+    let (mut world, changed, _) = World::with_endpoint(settings()).await;
+    let same = world.account().await;
+    world.endpoint(same).await;
+    let read = subscriptions::list_of(&mut world.conn, &[changed.tenant, same.tenant])
+        .await
+        .expect("read");
+    world.endpoint(changed).await;
+    let events = [event(b"{}"), event(b"{}")];
+    let wanted: Vec<Publication<'_>> = [changed, same]
+        .iter()
+        .zip(events.chunks(1))
+        .map(|(account, events)| Publication {
+            tenant_id: account.tenant,
+            subscriptions: &read[&account.tenant],
+            events,
+        })
+        .collect();
+    let published = events::publish_together(&mut world.conn, &wanted)
+        .await
+        .expect("stored");
+    assert_eq!(published[0], Published::SubscriptionsChanged);
+    assert!(matches!(published[1], Published::Stored { .. }));
+    assert_eq!(world.number("SELECT count(*) FROM deliveries").await, 1);
+    let stored = events::find_stored(&mut world.conn, same.tenant, events[1].id).await;
+    assert_eq!(stored.expect("read").map(|(_, count)| count), Some(1));
+    let left_out = events::find_stored(&mut world.conn, changed.tenant, events[0].id).await;
+    assert!(left_out.expect("read").is_none());
 }

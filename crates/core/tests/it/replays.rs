@@ -126,20 +126,17 @@ async fn a_delivery_of_another_endpoint_or_tenant_is_not_replayed() {
 }
 
 #[tokio::test]
-async fn a_replay_wakes_the_dispatchers_on_the_channel_of_its_urgency() {
+async fn only_an_express_replay_notifies_in_its_commit() {
     let (mut world, account, _, id) = delivered_one().await;
     let mut listener = world.connect().await;
-    for (urgency, channel) in [
-        (Urgency::Express, "reprise_express"),
-        (Urgency::Normal, "reprise_ready"),
-    ] {
-        listener
-            .batch_execute(&format!("UNLISTEN *; LISTEN {channel}"))
-            .await
-            .expect("listening");
-        replay(&mut world, account, id, urgency).await;
-        assert_eq!(hear(&mut listener, 1).await, [""]);
-    }
+    listener
+        .batch_execute("LISTEN reprise_ready; LISTEN reprise_express; LISTEN last")
+        .await
+        .expect("listening");
+    replay(&mut world, account, id, Urgency::Normal).await;
+    replay(&mut world, account, id, Urgency::Express).await;
+    world.sql("SELECT pg_notify('last', 'last')").await;
+    assert_eq!(hear(&mut listener, 2).await, ["", "last"]);
 }
 
 #[tokio::test]

@@ -136,6 +136,11 @@ impl World {
         (world, account, endpoint)
     }
 
+    /// The URL of the database.
+    pub(crate) fn url(&self) -> &str {
+        self.database.url()
+    }
+
     /// Another connection.
     pub(crate) async fn connect(&self) -> AsyncPgConnection {
         self.database.connect().await

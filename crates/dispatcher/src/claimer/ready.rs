@@ -38,7 +38,7 @@ impl ReadyEndpoints {
     pub(crate) fn new() -> Self {
         Self {
             known: KnownEndpoints::default(),
-            walk: Walk::at_random(),
+            walk: Walk::at_random(Instant::now()),
         }
     }
 
@@ -49,15 +49,16 @@ impl ReadyEndpoints {
 
     /// Takes hints, and tells whether there is anything to ask PostgreSQL for.
     pub(super) fn is_worth_a_look(&mut self, hints: Hints) -> bool {
+        let now = Instant::now();
         if hints.returned {
             self.known.look_from_start();
         }
         if hints.ready {
             self.known.wake_quiet();
-            self.walk.want();
+            self.walk.want(now);
         }
         let has_candidates = self.known.has_candidates();
-        has_candidates || self.walk.is_due(has_candidates, Instant::now())
+        has_candidates || self.walk.is_due(has_candidates, now)
     }
 
     /// Walks on if it is time to, and claims.
@@ -97,8 +98,8 @@ impl ReadyEndpoints {
     ) -> Result<Vec<LimitedEndpoint>, StoreError> {
         let known = self.known.keys();
         let walked = delivery_queue::find_ready(conn, &self.walk.position, &known).await?;
-        self.known.add(&walked.found, now);
-        self.walk.advance(walked.next, walked.found.len(), now);
+        let is_all_remembered = self.known.add(&walked.found, now);
+        self.walk.advance(walked.next, is_all_remembered, now);
         Ok(walked.limited)
     }
 

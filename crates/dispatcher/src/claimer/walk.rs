@@ -6,8 +6,8 @@ use reprise_core::ids::TenantId;
 use reprise_core::store::delivery_queue::WalkPosition;
 use uuid::Uuid;
 
-/// Between walks while there is something to claim without one. Longer, and an endpoint that was quiet waits longer for its
-/// first delivery; shorter, and walking costs PostgreSQL more than claiming.
+/// How long a walk waits while there is something to claim without it. Longer, and an endpoint that is not known waits longer
+/// for its first delivery; shorter, and walking costs PostgreSQL more than claiming.
 pub(super) const PAUSE: Duration = Duration::from_millis(5);
 /// How often to walk without a hint while the claimer is busy: a hint may be lost, and what others give back has none.
 const UNHINTED: Duration = Duration::from_millis(100);
@@ -16,62 +16,57 @@ const UNHINTED: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Walk {
     pub(super) position: WalkPosition,
-    /// Whether anything was found since the walk was at its start.
-    has_found: bool,
-    /// Whether there may be something to find.
-    is_wanted: bool,
+    /// Whether all of this round was walked since there may be something to find.
+    is_whole_round: bool,
+    /// Since when there may be something to find, if there may be.
+    wanted_since: Option<Instant>,
     walked_at: Option<Instant>,
 }
 
 impl Walk {
     /// Begins at a random place, so that replicas do not walk in step.
-    pub(super) fn at_random() -> Self {
+    pub(super) fn at_random(now: Instant) -> Self {
         let position = WalkPosition {
             tenant_id: Some(TenantId::from_uuid(Uuid::from_u128(rand::random()))),
             ..WalkPosition::default()
         };
         Self {
             position,
-            has_found: true,
-            is_wanted: true,
+            is_whole_round: false,
+            wanted_since: Some(now),
             walked_at: None,
         }
     }
 
-    /// There may be something to find: all the way round has to be walked.
-    pub(super) fn want(&mut self) {
-        self.is_wanted = true;
-        self.has_found = true;
+    /// There may be something to find, anywhere: all the way round has to be walked.
+    pub(super) fn want(&mut self, now: Instant) {
+        self.wanted_since.get_or_insert(now);
+        self.is_whole_round = self.position.is_start();
     }
 
-    /// Whether it is time to go on; where there is something to claim anyway, only now and then.
+    /// Whether it is time to go on: at once where there is nothing to claim, else after [`PAUSE`].
     pub(super) fn is_due(&mut self, has_candidates: bool, now: Instant) -> bool {
-        let is_past = |pause| {
-            self.walked_at
-                .is_none_or(|at| now.saturating_duration_since(at) >= pause)
-        };
-        if is_past(UNHINTED) && !self.is_wanted {
-            self.want();
+        let age = |at: Instant| now.saturating_duration_since(at);
+        if self.walked_at.is_none_or(|at| age(at) >= UNHINTED) {
+            self.want(now);
         }
-        let is_past = self
-            .walked_at
-            .is_none_or(|at| now.saturating_duration_since(at) >= PAUSE);
-        self.is_wanted && (is_past || !has_candidates)
+        self.wanted_since
+            .is_some_and(|since| !has_candidates || age(since) >= PAUSE)
     }
 
     /// Whether there is more to walk.
     pub(super) fn is_wanted(&self) -> bool {
-        self.is_wanted
+        self.wanted_since.is_some()
     }
 
-    /// Goes on. A walk that has come round to its start and found nothing on the whole way is over.
-    pub(super) fn advance(&mut self, next: WalkPosition, found_count: usize, now: Instant) {
+    /// Goes on. A walk that has gone all the way round is over, unless there was no room to remember what it has found.
+    pub(super) fn advance(&mut self, next: WalkPosition, is_all_remembered: bool, now: Instant) {
         self.walked_at = Some(now);
-        self.has_found |= found_count > 0;
         self.position = next;
-        if self.position.is_start() {
-            self.is_wanted = std::mem::replace(&mut self.has_found, false);
-        }
+        self.is_whole_round &= is_all_remembered;
+        let is_over = self.position.is_start() && self.is_whole_round;
+        self.wanted_since = (!is_over).then_some(now);
+        self.is_whole_round |= self.position.is_start();
     }
 }
 
@@ -88,47 +83,64 @@ mod tests {
         }
     }
 
-    fn advance(walk: &mut Walk, next: WalkPosition, found_count: usize) -> bool {
-        walk.advance(next, found_count, Instant::now());
+    fn advance(walk: &mut Walk, next: WalkPosition) -> bool {
+        walk.advance(next, true, Instant::now());
         walk.is_wanted()
     }
 
     #[test]
     fn walk_from_the_middle_goes_round_once_before_it_rests() {
-        let mut walk = Walk::at_random();
-        assert!(advance(&mut walk, at(None), 0));
-        assert!(!advance(&mut walk, at(None), 0));
+        let mut walk = Walk::at_random(Instant::now());
+        assert!(advance(&mut walk, at(None)));
+        assert!(advance(&mut walk, at(Some(TenantId::new()))));
+        assert!(!advance(&mut walk, at(None)));
     }
 
     #[test]
-    fn walk_rests_only_after_a_round_without_a_find() {
-        let mut walk = Walk::at_random();
-        let middle = at(Some(TenantId::new()));
-        advance(&mut walk, at(None), 0);
-        assert!(advance(&mut walk, middle.clone(), 1));
-        assert!(advance(&mut walk, at(None), 0));
-        assert!(advance(&mut walk, middle, 0));
-        assert!(!advance(&mut walk, at(None), 0));
+    fn walk_that_rests_at_its_start_goes_round_once() {
+        let mut walk = Walk::at_random(Instant::now());
+        advance(&mut walk, at(None));
+        advance(&mut walk, at(None));
+        walk.want(Instant::now());
+        assert!(!advance(&mut walk, at(None)));
+    }
+
+    #[test]
+    fn walk_goes_on_to_where_it_was_when_something_came_behind_it() {
+        let mut walk = Walk::at_random(Instant::now());
+        advance(&mut walk, at(None));
+        advance(&mut walk, at(Some(TenantId::new())));
+        walk.want(Instant::now());
+        assert!(advance(&mut walk, at(None)));
+        assert!(!advance(&mut walk, at(None)));
+    }
+
+    #[test]
+    fn walk_goes_round_again_for_what_there_was_no_room_to_remember() {
+        let mut walk = Walk::at_random(Instant::now());
+        advance(&mut walk, at(None));
+        walk.advance(at(None), false, Instant::now());
+        assert!(walk.is_wanted());
+        assert!(!advance(&mut walk, at(None)));
     }
 
     #[test]
     fn walk_over_one_tenants_many_endpoints_ends_too() {
-        let mut walk = Walk::at_random();
+        let mut walk = Walk::at_random(Instant::now());
         let mut halfway = at(None);
         halfway
             .endpoint_by_tenant
             .insert(TenantId::new(), EndpointId::new());
-        advance(&mut walk, at(None), 0);
-        assert!(advance(&mut walk, halfway, 0));
-        assert!(!advance(&mut walk, at(None), 0));
+        advance(&mut walk, at(None));
+        assert!(advance(&mut walk, halfway));
+        assert!(!advance(&mut walk, at(None)));
     }
 
     #[test]
     fn walk_waits_for_its_pause_only_where_there_is_something_to_claim() {
-        let (mut walk, now) = (Walk::at_random(), Instant::now());
-        assert!(walk.is_due(true, now), "it has not walked yet");
-        walk.advance(at(None), 0, now);
-        walk.want();
+        let now = Instant::now();
+        let mut walk = Walk::at_random(now);
+        walk.advance(at(None), true, now);
         assert!(!walk.is_due(true, now));
         assert!(walk.is_due(false, now));
         assert!(walk.is_due(true, now + PAUSE));
@@ -136,9 +148,10 @@ mod tests {
 
     #[test]
     fn walk_is_wanted_again_without_a_hint_after_a_while() {
-        let (mut walk, now) = (Walk::at_random(), Instant::now());
-        walk.advance(at(None), 0, now);
-        walk.advance(at(None), 0, now);
+        let now = Instant::now();
+        let mut walk = Walk::at_random(now);
+        walk.advance(at(None), true, now);
+        walk.advance(at(None), true, now);
         assert!(!walk.is_due(false, now));
         assert!(walk.is_due(false, now + UNHINTED));
     }

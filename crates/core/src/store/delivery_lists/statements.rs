@@ -26,8 +26,8 @@ macro_rules! read_by {
         read_from!(
             concat!(
                 "SELECT * FROM deliveries
-                 WHERE (tenant_id, ", $column, ", id) < ($1, ", $value, ", $2)
-                   AND (tenant_id, ", $column, ") >= ($1, ", $value, ") AND id < $2", $(" AND ", $condition,)?
+                 WHERE tenant_id = $1 AND (", $column, ", id) < (", $value, ", $2)
+                   AND ", $column, " >= ", $value, " AND id < $2", $(" AND ", $condition,)?
                 " ORDER BY tenant_id DESC, ", $column, " DESC, id DESC"
             ),
             "",

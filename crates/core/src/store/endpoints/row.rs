@@ -80,12 +80,12 @@ pub(super) struct EndpointRow {
 }
 
 /// Names of sealed columns, which their contents are bound to.
-const SECRET: &str = "secret";
-const PREVIOUS_SECRET: &str = "previous_secret";
-const CUSTOM_HEADERS: &str = "custom_headers";
+pub(super) const SECRET: &str = "secret";
+pub(super) const PREVIOUS_SECRET: &str = "previous_secret";
+pub(super) const CUSTOM_HEADERS: &str = "custom_headers";
 
 /// What sealed columns are bound to: a value moved to another row does not open.
-fn seal_context(tenant_id: Uuid, id: Uuid, column: &str) -> Vec<u8> {
+pub(super) fn seal_context(tenant_id: Uuid, id: Uuid, column: &str) -> Vec<u8> {
     [
         tenant_id.as_bytes().as_slice(),
         id.as_bytes(),

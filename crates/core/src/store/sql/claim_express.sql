@@ -55,8 +55,8 @@ in_turn AS MATERIALIZED (
         SELECT q.delivery_id
         FROM delivery_queue q
         WHERE q.due_at IS NULL AND q.express
-          AND (q.tenant_id, q.endpoint_id) >= (endpoint.tenant_id, endpoint.endpoint_id)
-          AND (q.tenant_id, q.endpoint_id) <= (endpoint.tenant_id, endpoint.endpoint_id)
+          AND q.tenant_id = endpoint.tenant_id
+          AND q.endpoint_id >= endpoint.endpoint_id AND q.endpoint_id <= endpoint.endpoint_id
         ORDER BY q.tenant_id, q.endpoint_id, q.delivery_id
         LIMIT $4
     ) oldest

@@ -53,8 +53,8 @@ due AS MATERIALIZED (
             SELECT q.delivery_id, q.payload_bytes, q.express
             FROM delivery_queue q
             WHERE q.due_at IS NULL AND q.express
-              AND (q.tenant_id, q.endpoint_id) >= (allowed.tenant_id, allowed.endpoint_id)
-              AND (q.tenant_id, q.endpoint_id) <= (allowed.tenant_id, allowed.endpoint_id)
+              AND q.tenant_id = allowed.tenant_id
+              AND q.endpoint_id >= allowed.endpoint_id AND q.endpoint_id <= allowed.endpoint_id
             ORDER BY q.tenant_id, q.endpoint_id, q.delivery_id
             LIMIT allowed.allowed_rows
             FOR UPDATE SKIP LOCKED
@@ -64,8 +64,8 @@ due AS MATERIALIZED (
             SELECT q.delivery_id, q.payload_bytes, q.express
             FROM delivery_queue q
             WHERE q.due_at IS NULL AND NOT q.express
-              AND (q.tenant_id, q.endpoint_id) >= (allowed.tenant_id, allowed.endpoint_id)
-              AND (q.tenant_id, q.endpoint_id) <= (allowed.tenant_id, allowed.endpoint_id)
+              AND q.tenant_id = allowed.tenant_id
+              AND q.endpoint_id >= allowed.endpoint_id AND q.endpoint_id <= allowed.endpoint_id
             ORDER BY q.tenant_id, q.endpoint_id, q.delivery_id
             LIMIT allowed.allowed_rows
             FOR UPDATE SKIP LOCKED

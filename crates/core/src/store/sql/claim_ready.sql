@@ -15,14 +15,16 @@ locked AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT * FROM endpoints WHERE tenant_id = wanted.tenant_id AND id = wanted.endpoint_id LIMIT 1
     ) endpoints
-    -- Compared as a row, the index is entered right behind the delivery to start after, and its order by all columns
-    -- leaves the planner no other way to go.
+    -- Of the index everything between two bounds is read: it is entered right behind the delivery to start after, which is
+    -- what the comparison of rows says, and left at the endpoint's end. Said so, and in the order of all its columns, the
+    -- planner has no other way to go: an equality would let it read the tenant's part of the primary key.
     CROSS JOIN LATERAL (
         SELECT q.delivery_id, q.payload_bytes
         FROM delivery_queue q
         WHERE q.due_at IS NULL AND NOT q.express
-          AND (q.tenant_id, q.endpoint_id, q.delivery_id) > (wanted.tenant_id, wanted.endpoint_id, wanted.after_id)
-          AND (q.tenant_id, q.endpoint_id) <= (wanted.tenant_id, wanted.endpoint_id)
+          AND q.tenant_id = wanted.tenant_id
+          AND (q.endpoint_id, q.delivery_id) > (wanted.endpoint_id, wanted.after_id)
+          AND q.endpoint_id <= wanted.endpoint_id
         ORDER BY q.tenant_id, q.endpoint_id, q.delivery_id
         LIMIT wanted.max_rows
         FOR UPDATE SKIP LOCKED

@@ -8,28 +8,33 @@
 SELECT newest.*, first.id AS request_id, first.is_match, first.is_last_scanned,
        attempt.response_status, attempt.duration_ms, attempt.error_kind
 FROM (
-    SELECT id, replay_of_delivery_id IS NULL AS is_match,
-           -- As many as store::scan says.
-           row_number() OVER (ORDER BY tenant_id DESC, endpoint_id DESC, id DESC) = 2000 AS is_last_scanned
+    -- Cut to the page before anything else is looked up for its rows.
+    SELECT *
     FROM (
-        -- In the order of all the index's columns, so that the planner has one way to go.
-        SELECT tenant_id, endpoint_id, id, replay_of_delivery_id
-        FROM deliveries
-        WHERE (tenant_id, endpoint_id, id) < ($1, $2, $3) AND (tenant_id, endpoint_id) >= ($1, $2) AND id < $3
-        ORDER BY tenant_id DESC, endpoint_id DESC, id DESC
-        LIMIT 2000
-    ) indexed
+        SELECT id, replay_of_delivery_id IS NULL AS is_match,
+               -- As many as store::scan says.
+               row_number() OVER (ORDER BY tenant_id DESC, endpoint_id DESC, id DESC) = 2000 AS is_last_scanned
+        FROM (
+            -- In the order of all the index's columns, so that the planner has one way to go.
+            SELECT tenant_id, endpoint_id, id, replay_of_delivery_id
+            FROM deliveries
+            WHERE tenant_id = $1 AND (endpoint_id, id) < ($2, $3) AND endpoint_id >= $2 AND id < $3
+            ORDER BY tenant_id DESC, endpoint_id DESC, id DESC
+            LIMIT 2000
+        ) indexed
+    ) scanned
+    WHERE is_match OR is_last_scanned
+    ORDER BY id DESC
+    LIMIT $4
 ) first
 CROSS JOIN LATERAL (
     SELECT coalesce(
         (SELECT id FROM deliveries
-         WHERE (tenant_id, first_delivery_id) >= ($1, first.id) AND (tenant_id, first_delivery_id) <= ($1, first.id)
+         WHERE tenant_id = $1 AND first_delivery_id >= first.id AND first_delivery_id <= first.id
            AND replay_of_delivery_id IS NOT NULL
          ORDER BY tenant_id DESC, first_delivery_id DESC, id DESC LIMIT 1),
         first.id) AS id
 ) newest_id
 JOIN deliveries newest ON newest.tenant_id = $1 AND newest.id = newest_id.id
 LEFT JOIN attempts attempt ON attempt.tenant_id = $1 AND attempt.id = newest.attempt_id
-WHERE first.is_match OR first.is_last_scanned
 ORDER BY first.id DESC
-LIMIT $4

@@ -1,8 +1,10 @@
 -- $1 rows at most.
-SELECT q.tenant_id, q.delivery_id, q.endpoint_id, endpoints.version AS endpoint_version, q.attempt_id, q.attempt_number, q.express, q.lease_token,
-       q.leased_by, q.leased_at, endpoints.max_retries, endpoints.retry_schedule
+SELECT q.tenant_id, q.delivery_id, q.endpoint_id, endpoints.version AS endpoint_version, q.attempt_id, q.attempt_number,
+       q.express, q.lease_token, q.leased_by, q.leased_at, endpoints.max_retries, endpoints.retry_schedule,
+       deliveries.event_type
 FROM delivery_queue q
 JOIN endpoints ON endpoints.tenant_id = q.tenant_id AND endpoints.id = q.endpoint_id
+LEFT JOIN deliveries ON deliveries.tenant_id = q.tenant_id AND deliveries.id = q.delivery_id
 WHERE q.due_at <= now() AND q.lease_token IS NOT NULL
 ORDER BY q.due_at
 LIMIT $1

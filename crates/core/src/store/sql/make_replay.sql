@@ -1,5 +1,6 @@
--- Makes the replay of a delivery ($1, $2), of this endpoint ($3) where one is named, with its queue row, and wakes a
--- dispatcher ($7); no row where the rules forbid it, which are those of ReplaySource::check. All by primary keys.
+-- Makes the replay of a delivery ($1, $2), of this endpoint ($3) where one is named, with its queue row; an express one
+-- ($6) wakes a dispatcher ($7). No row where the rules forbid it, which are those of ReplaySource::check. All by primary
+-- keys.
 WITH source AS MATERIALIZED (
     SELECT deliveries.*, octet_length(events.payload) AS payload_bytes
     FROM deliveries
@@ -25,4 +26,4 @@ replay AS (
     FROM source
     RETURNING *
 )
-SELECT replay.*, pg_notify($7, '') FROM replay
+SELECT replay.*, CASE WHEN $6 THEN pg_notify($7, '') END FROM replay

@@ -22,8 +22,24 @@ ended AS (
 ),
 canceled AS (
     UPDATE deliveries
-    SET status = 'canceled', next_retry_at = NULL, updated_at = now(), error_message = 'The endpoint was deleted'
+    SET status = 'canceled', next_retry_at = NULL, updated_at = now(), error_message = 'The endpoint was deleted',
+        -- As in cancel_delivery.sql.
+        attempt_id = coalesce(last.id, deliveries.attempt_id),
+        attempt_enqueued_at = coalesce(last.queued_at, deliveries.attempt_enqueued_at)
     FROM ended
+    LEFT JOIN LATERAL (
+        SELECT id, to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::int8 / 1000.0) AS queued_at
+        FROM (
+            -- In the order of all the index's columns, so that the planner has one way to go.
+            SELECT id, number
+            FROM attempts
+            WHERE tenant_id = ended.tenant_id AND delivery_id >= ended.delivery_id
+              AND delivery_id <= ended.delivery_id
+            ORDER BY tenant_id, delivery_id, id
+        ) of_delivery
+        ORDER BY number DESC
+        LIMIT 1
+    ) last ON true
     WHERE deliveries.tenant_id = ended.tenant_id AND deliveries.id = ended.delivery_id
 )
 SELECT count(*) AS moved FROM ended

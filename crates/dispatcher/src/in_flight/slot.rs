@@ -1,0 +1,73 @@
+//! One delivery's part of what may be in flight.
+
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::time::Instant;
+
+use reprise_core::ids::{EndpointId, TenantId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{Shared, express_per_tenant, take_one};
+
+/// One delivery's part of its endpoint's and tenant's limits, from its claim until its response has been read.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(super) shared: Arc<Shared>,
+    pub(super) endpoint_id: EndpointId,
+    pub(super) tenant_id: TenantId,
+    pub(super) payload_bytes: i64,
+    pub(super) is_express: bool,
+    pub(super) places: Arc<Semaphore>,
+}
+
+/// A place at an endpoint: the right to have one more in flight there.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _held: Option<OwnedSemaphorePermit>,
+}
+
+impl Slot {
+    /// Waits for a place at the endpoint; what is express needs none.
+    ///
+    /// Cancel safety: dropping the future gives up the turn.
+    pub(crate) async fn place(&self) -> Place {
+        let held = if self.is_express {
+            None
+        } else {
+            // The semaphore is never closed.
+            Arc::clone(&self.places).acquire_owned().await.ok()
+        };
+        Place { _held: held }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let limits = self.shared.limits;
+        let now = Instant::now();
+        let mut books = self.shared.books();
+        let mut may_claim = false;
+        if let Entry::Occupied(mut at_endpoint) = books.endpoints.entry(self.endpoint_id) {
+            may_claim = at_endpoint.get_mut().end_one(limits, now);
+            if at_endpoint.get().claimed == 0 {
+                at_endpoint.remove();
+            }
+        }
+        may_claim |= take_one(&mut books.by_tenant, self.tenant_id) >= i32::from(limits.per_tenant);
+        books.payload_bytes -= self.payload_bytes;
+        let of_express = if self.is_express {
+            take_one(&mut books.express_by_tenant, self.tenant_id)
+        } else {
+            0
+        };
+        drop(books);
+        // Only where a limit was reached may more be waiting that the last claim had to pass over.
+        if of_express >= express_per_tenant(limits.in_flight) {
+            self.shared.wakeup.hint_express();
+        }
+        if may_claim {
+            self.shared.wakeup.nudge();
+        }
+        self.shared.wakeup.room_freed();
+    }
+}
