@@ -199,3 +199,35 @@ impl ServeArgs {
 pub fn password_from_environment() -> Option<String> {
     std::env::var("REPRISE_PASSWORD").ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use clap::Parser;
+
+    const KEY: &str = "dGVzdC1vbmx5LXNlY3JldC1rZXktb2YtMzItYnl0ZXM=";
+
+    #[test]
+    fn defaults_are_the_contracts() {
+        let flags = [
+            "reprise-api",
+            "--database-url=postgres://localhost/x",
+            "--secret-key",
+            KEY,
+        ];
+        let cli = Cli::try_parse_from(flags).expect("the flags are known");
+        let config = cli.serve.read(&cli.database, Problems::default());
+        let config = config.expect("all that is required is there");
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert!(!config.url_rules.allow_http);
+        for private in ["127.0.0.1", "10.0.0.1", "::1"] {
+            let address = private.parse().expect("an address");
+            assert!(!config.url_rules.guard.permits(address), "{private}");
+        }
+        assert_eq!(config.rate_limit_per_key, 0);
+        assert_eq!(config.login_failures_per_minute, 10);
+        assert_eq!(config.database_connections, 16);
+        assert_eq!(config.trusted_proxies, []);
+    }
+}

@@ -134,6 +134,27 @@ async fn batch_body_may_be_sixteen_mebibytes_and_a_payload_one() {
 }
 
 #[tokio::test]
+async fn payload_in_a_batch_may_be_as_deep_as_one_alone() {
+    let stage = Stage::start().await;
+    let post = async |path: &str, depth: usize, is_batch: bool| {
+        let payload = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let event = format!(r#"{{"event_type":"a","payload":{payload}}}"#);
+        let body = if is_batch {
+            format!("[{event}]")
+        } else {
+            event
+        };
+        stage.client.post_raw(path, "application/json", body).await
+    };
+    for (path, is_batch) in [("/v1/webhooks/events", false), (BATCH, true)] {
+        let taken = post(path, 127, is_batch).await;
+        assert_eq!(taken.status, 202, "{path}: {}", taken.text());
+        let refused = post(path, 128, is_batch).await;
+        assert_eq!(faults(refused), ["body: value_error"], "{path}");
+    }
+}
+
+#[tokio::test]
 async fn batch_with_too_many_deliveries_is_refused_whole() {
     let stage = Stage::start().await;
     let mut conn = stage.database.connect().await;

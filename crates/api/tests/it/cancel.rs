@@ -4,7 +4,7 @@ use diesel_async::SimpleAsyncConnection;
 use serde_json::{Value, json};
 
 use crate::played_dispatcher::Played;
-use crate::stage::{Stage, code};
+use crate::stage::{Stage, code, redeliver_path};
 
 fn cancel_path(id: &str) -> String {
     format!("/v1/webhooks/deliveries/{id}/cancel")
@@ -65,6 +65,36 @@ async fn delivery_that_is_being_sent_or_has_ended_can_not_be_canceled() {
     let refused = stage.client.post_empty(&cancel_path(&id)).await;
     assert_eq!(code(refused, 409), "delivery_not_cancelable");
     assert_eq!(stage.delivery(&id).await["status"], "delivered");
+}
+
+#[tokio::test]
+async fn canceled_delivery_can_be_replayed() {
+    let stage = Stage::start().await;
+    let endpoint = stage.endpoint(json!({})).await;
+    let id = stage.deliver("a").await;
+    cancel(&stage, &id).await;
+    let replay = stage.replay(&id).await.expect_status(200).json();
+    assert_eq!(replay["replay_of_delivery_id"], id);
+    let hasty = stage.client.header("Prefer", "wait=0");
+    let redelivered = hasty.post_empty(&redeliver_path(&endpoint, &id)).await;
+    assert_eq!(redelivered.expect_status(200).json()["id"], id);
+    let mut dispatcher = stage.dispatcher().await;
+    let claims = dispatcher.claim_ready(10).await;
+    assert_eq!(
+        claims.len(),
+        2,
+        "the two replays, and not what was canceled"
+    );
+    assert!(
+        claims
+            .iter()
+            .all(|claim| claim.delivery_id.to_string() != id)
+    );
+    assert_eq!(
+        stage.delivery(&id).await["status"],
+        "canceled",
+        "it stays what it was"
+    );
 }
 
 #[tokio::test]

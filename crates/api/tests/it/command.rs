@@ -1,5 +1,6 @@
 //! `reprise-api` as a command that ends by itself.
 
+use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
 use reprise_testkit::process::binary;
@@ -14,6 +15,24 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
         .stdin(Stdio::null())
         .output()
         .expect("reprise-api can be run")
+}
+
+/// The same, with something to read on its standard input.
+pub fn run_with_input(arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Output {
+    let mut child = Command::new(binary("reprise-api"))
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("reprise-api can be run");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    // It may have ended without reading.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    child.wait_with_output().expect("it ends")
 }
 
 /// What it wrote to its standard output.

@@ -183,3 +183,31 @@ async fn deletion_does_not_wait_for_a_receiver_that_hangs() {
     );
     dispatcher.finish(&claim, Played::Answered(200)).await;
 }
+
+#[tokio::test]
+async fn endpoint_tells_since_when_it_fails_and_when_it_succeeded_last() {
+    let stage = Stage::start().await;
+    let id = stage.endpoint(json!({})).await;
+    let mut dispatcher = stage.dispatcher().await;
+    let mut after = async |played| {
+        stage.attempted(&mut dispatcher, played).await;
+        let endpoint = stage.client.get(&path(&id)).await.json();
+        (
+            endpoint["failing_since"].clone(),
+            endpoint["last_success_at"].clone(),
+        )
+    };
+    let (since, success) = after(Played::Unreachable).await;
+    assert!(since.is_string() && success.is_null(), "{since} {success}");
+    let (still, success) = after(Played::Answered(500)).await;
+    assert_eq!(
+        (&still, success),
+        (&since, Value::Null),
+        "since the first failure"
+    );
+    let (since, success) = after(Played::Answered(200)).await;
+    assert!(since.is_null() && success.is_string(), "{since} {success}");
+    let (again, last) = after(Played::Answered(500)).await;
+    assert!(again.is_string(), "it fails again");
+    assert_eq!(last, success, "the success is not forgotten");
+}

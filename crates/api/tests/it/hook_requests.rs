@@ -69,6 +69,48 @@ async fn event_is_one_element_whose_id_stays_through_retries_and_replays() {
 }
 
 #[tokio::test]
+async fn attempt_that_is_next_was_queued_when_the_one_before_had_failed() {
+    let stage = Stage::start().await;
+    let hook_id = stage.endpoint(json!({})).await;
+    let mut dispatcher = stage.dispatcher().await;
+    let id = stage.deliver("a").await;
+    let first = list(&stage, &hook_id).await.remove(0);
+    assert_eq!(first["enqueued_at"], first["created_at"], "with the event");
+    dispatcher.play_one(Played::Answered(500)).await;
+    let second = list(&stage, &hook_id).await.remove(0);
+    assert_ne!(second["delivery_id"], first["delivery_id"]);
+    assert_eq!(second["created_at"], first["created_at"]);
+    assert!(
+        text(&second["enqueued_at"]) > text(&first["enqueued_at"]),
+        "{second}"
+    );
+    assert_eq!(
+        second["enqueued_at"], second["updated_at"],
+        "as the failure was recorded"
+    );
+
+    let due = "UPDATE delivery_queue SET due_at = NULL";
+    stage
+        .database
+        .connect()
+        .await
+        .batch_execute(due)
+        .await
+        .expect("due");
+    let claim = dispatcher.play_one(Played::Answered(200)).await;
+    let delivered = list(&stage, &hook_id).await.remove(0);
+    assert_eq!(delivered["delivery_id"], claim.attempt_id.to_string());
+    assert_eq!(
+        (
+            &delivered["id"],
+            &delivered["enqueued_at"],
+            &delivered["response_status"]
+        ),
+        (&json!(id), &second["enqueued_at"], &json!(200))
+    );
+}
+
+#[tokio::test]
 async fn requests_come_in_pages_and_many_replays_do_not_hide_what_is_older() {
     let stage = Stage::start().await;
     let hook_id = stage.endpoint(json!({})).await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use diesel_async::SimpleAsyncConnection;
 use reprise_core::event_type::EventType;
 use reprise_core::ids::{EventId, TenantId};
 use reprise_core::store::events::{NewEvent, publish};
@@ -413,6 +414,26 @@ async fn rules_of_replaying_hold_for_redelivering() {
         .redeliver(&path, Played::Answered(200))
         .await
         .expect_status(200);
+}
+
+#[tokio::test]
+async fn requests_of_a_deleted_hook_and_of_an_expired_payload_are_not_redelivered() {
+    let play = Play::start().await;
+    let mut conn = play.stage.database.connect().await;
+    let expire = "DELETE FROM events";
+    conn.batch_execute(expire)
+        .await
+        .expect("retention may come");
+    let path = play.path();
+    assert_eq!(
+        code(play.stage.client.post_empty(&path).await, 410),
+        "payload_expired"
+    );
+    play.stage.delete_endpoint(&play.hook_id).await;
+    assert_eq!(
+        code(play.stage.client.post_empty(&path).await, 409),
+        "endpoint_disabled"
+    );
 }
 
 #[tokio::test]

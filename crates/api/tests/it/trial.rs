@@ -78,6 +78,16 @@ async fn verify(
     (id, answer)
 }
 
+/// Whether the endpoint is a confirmed hook.
+async fn is_confirmed(stage: &Stage, id: &str) -> bool {
+    let hook = stage
+        .client
+        .get(&format!("/hooks/{id}"))
+        .await
+        .expect_status(200);
+    hook.json()["confirmed"].as_bool().expect("true or false")
+}
+
 #[tokio::test]
 async fn receiver_that_echoes_the_challenge_is_verified_until_the_url_changes() {
     let stage = Stage::start().await;
@@ -96,6 +106,7 @@ async fn receiver_that_echoes_the_challenge_is_verified_until_the_url_changes() 
         .json();
     assert_eq!(endpoint["verified_at"], answer["verified_at"]);
     assert!(answer["verified_at"].is_string());
+    assert!(is_confirmed(&stage, &id).await);
     let same = stage
         .change_endpoint(&id, json!({"description": "x"}))
         .await;
@@ -104,6 +115,7 @@ async fn receiver_that_echoes_the_challenge_is_verified_until_the_url_changes() 
         .change_endpoint(&id, json!({"url": "http://127.0.0.1:18080/other"}))
         .await;
     assert_eq!(moved["verified_at"], Value::Null);
+    assert!(!is_confirmed(&stage, &id).await);
 }
 
 #[tokio::test]

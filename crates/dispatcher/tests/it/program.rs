@@ -1,12 +1,13 @@
 //! The program's outside: configuration and the admin port.
 
+use std::process::Command;
 use std::time::Duration;
 
 use reprise_core::delivery::DeliveryStatus;
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::fixture::{Dispatcher, SECRET_KEY};
-use reprise_testkit::process::Process;
-use reprise_testkit::receiver::Receiver;
+use reprise_testkit::process::{Process, binary};
+use reprise_testkit::receiver::{Answer, Receiver};
 
 use crate::world::{World, settings};
 
@@ -39,6 +40,83 @@ async fn bad_configuration_ends_with_every_mistake_and_shows_no_secret() {
         );
     }
     assert!(!output.contains("hunter2"), "{output}");
+}
+
+/// Runs the program with exactly these arguments and variables, and returns its code and all that it wrote.
+fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
+    let output = Command::new(binary("reprise-dispatcher"))
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .output()
+        .expect("it can be run");
+    let written = [output.stdout, output.stderr].concat();
+    let written = String::from_utf8_lossy(&written).into_owned();
+    (output.status.code(), written)
+}
+
+#[test]
+fn what_is_required_and_missing_is_named() {
+    let (code, written) = run(&[], &[]);
+    assert_eq!(code, Some(1));
+    for variable in ["DATABASE_URL", "REPRISE_SECRET_KEY"] {
+        assert!(
+            written.contains(&format!("{variable}: must be set")),
+            "{written}"
+        );
+    }
+}
+
+#[test]
+fn help_documents_every_variable_with_its_default() {
+    let (code, help) = run(&["--help"], &[]);
+    assert_eq!(code, Some(0));
+    for (variable, default) in [
+        ("DATABASE_URL", ""),
+        ("REPRISE_SECRET_KEY", ""),
+        ("REPRISE_SECRET_KEY_PREVIOUS", ""),
+        ("REPRISE_ADMIN_LISTEN", "127.0.0.1:9090"),
+        ("REPRISE_ALLOW_NETWORKS", ""),
+        ("REPRISE_ALLOW_HTTP", "false"),
+        ("REPRISE_MAX_IN_FLIGHT", "512"),
+        ("REPRISE_MAX_IN_FLIGHT_PER_TENANT", "256"),
+        ("REPRISE_MAX_IN_FLIGHT_PER_ENDPOINT", "32"),
+        ("REPRISE_RETENTION_DAYS", "90"),
+        ("REPRISE_DRAIN_TIMEOUT", "60s"),
+        ("REPRISE_POLL_INTERVAL", "1s"),
+        ("REPRISE_DATABASE_CONNECTIONS", "8"),
+        ("REPRISE_CA_FILE", ""),
+        ("REPRISE_LOG", "info"),
+        ("REPRISE_LOG_FORMAT", "text"),
+    ] {
+        // What follows a variable up to the next one is its own.
+        let named = [format!("{variable}]"), format!("{variable}=]")];
+        let mut parts = help.split("[env: ");
+        let own = parts.find(|part| named.iter().any(|name| part.starts_with(name)));
+        let own = own.unwrap_or_else(|| panic!("{variable} in {help}"));
+        let shown = format!("[default: {default}]");
+        assert!(default.is_empty() || own.contains(&shown), "{own}");
+    }
+}
+
+#[tokio::test]
+async fn one_tenant_has_no_more_in_flight_than_the_operator_says() {
+    const PAUSE: Duration = Duration::from_millis(300);
+    let database = TestDatabase::create().await;
+    let world = World::create(database.url()).await;
+    let receiver = Receiver::start().await;
+    receiver.answer(Answer::status(200).delay(PAUSE));
+    for path in ["/a", "/b", "/c"] {
+        world.endpoint(&settings(&receiver.url(path))).await;
+    }
+    world.publish_quietly(b"{}").await;
+    let environment = [("REPRISE_MAX_IN_FLIGHT_PER_TENANT", "1")];
+    let _dispatcher = Dispatcher::start_with(database.url(), &environment).await;
+    let received = receiver.wait_for(3, Duration::from_secs(30)).await;
+    for pair in received.windows(2) {
+        let distance = pair[1].at - pair[0].at;
+        assert!(distance >= PAUSE, "{distance:?}: two are in flight at once");
+    }
 }
 
 #[tokio::test]
