@@ -4,6 +4,7 @@ mod accounts;
 mod attempts;
 mod canceled;
 mod claim;
+mod consistency;
 mod deadlocks;
 mod fairness;
 mod idempotency;
