@@ -238,8 +238,12 @@ impl Claimer {
         if !self.ready.is_worth_a_look(&hints) {
             return Ok(Progress::NothingLeft);
         }
-        if let Some(at) = self.claimed_at {
-            self.pause(CLAIM_PAUSE.saturating_sub(at.elapsed())).await;
+        // Not for no time at all: the runtime's timers would make a millisecond of it.
+        let early = self
+            .claimed_at
+            .map(|at| CLAIM_PAUSE.saturating_sub(at.elapsed()));
+        if let Some(early) = early.filter(|early| !early.is_zero()) {
+            self.pause(early).await;
         }
         let permits = self.capacity.take_permits(room.ready);
         let database = self.database.clone();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bb8::QueueStrategy;
 use diesel_async::pooled_connection::bb8::{Pool, RunError};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, PoolError, PoolableConnection, RecyclingMethod,
@@ -58,6 +59,8 @@ impl Database {
         let pool = Pool::builder()
             .max_size(max_connections)
             .connection_timeout(CHECKOUT_TIMEOUT)
+            // The one that was used last: the server's process for it is the one that has its data at hand.
+            .queue_strategy(QueueStrategy::Lifo)
             .build_unchecked(manager);
         Self {
             pool,
