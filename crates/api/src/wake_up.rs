@@ -10,7 +10,7 @@ use tracing::debug;
 
 /// Time between two notifications of one process at least. Shorter costs commits; longer adds to the latency of the
 /// second event after a quiet time, never to the first one's.
-const MIN_INTERVAL: Duration = Duration::from_millis(5);
+const MIN_INTERVAL: Duration = Duration::from_millis(2);
 
 /// What the dispatchers are still to be told. A commit that makes something ready tells it, where the last notification
 /// was long enough ago; else it is told a little later, by another commit or by itself.

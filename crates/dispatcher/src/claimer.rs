@@ -13,6 +13,7 @@ use reprise_core::ids::DispatcherId;
 use reprise_core::store::delivery_queue::{
     self, Claim, ClaimRequest, ExpressLimits, LimitedRequest,
 };
+use reprise_core::store::messages::load_messages;
 use reprise_core::store::{AsyncPgConnection, Database, StoreError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -89,6 +90,8 @@ struct Claimed {
     permits: Permits,
     /// Before the claim was made, so that the lease began no earlier.
     at: Instant,
+    /// What is to be sent, if it was read already.
+    messages: Option<Messages>,
 }
 
 impl Claimer {
@@ -190,6 +193,7 @@ impl Claimer {
             claims: taken.claims,
             permits,
             at,
+            messages: None,
         };
         self.start(&mut conn, claimed).await?;
         Ok(Progress::MayBeMore)
@@ -225,6 +229,7 @@ impl Claimer {
             claims: taken.claims,
             permits,
             at,
+            messages: None,
         };
         self.start(&mut conn, claimed).await?;
         Ok(Progress::MayBeMore)
@@ -261,11 +266,11 @@ impl Claimer {
         let taken = self.ready.claim(&mut conn, &request).await?;
         let has_met_new = self.limited.meet(&taken.limited, at);
         if !taken.claims.is_empty() {
-            let claims = taken.claims;
             let claimed = Claimed {
-                claims,
+                claims: taken.claims,
                 permits,
                 at,
+                messages: Some(taken.messages),
             };
             self.start(&mut conn, claimed).await?;
         }
@@ -286,9 +291,10 @@ impl Claimer {
             claims,
             mut permits,
             at,
+            messages,
         } = claimed;
         self.metrics.claim_batch.observe_count(claims.len());
-        let messages = match self.load(conn, &claims).await {
+        let messages = match self.load(conn, &claims, messages).await {
             Ok(messages) => messages,
             Err(error) => {
                 self.give_back(&claims, permits, attempt::unused).await;
@@ -347,8 +353,12 @@ impl Claimer {
         &mut self,
         conn: &mut AsyncPgConnection,
         claims: &[Claim],
+        messages: Option<Messages>,
     ) -> Result<Messages, StoreError> {
         self.targets.refresh(conn, claims).await?;
-        Messages::load(conn, claims).await
+        match messages {
+            Some(messages) => Ok(messages),
+            None => Ok(load_messages(conn, claims).await?.into()),
+        }
     }
 }

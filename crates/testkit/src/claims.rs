@@ -4,12 +4,15 @@ use reprise_core::store::AsyncPgConnection;
 use reprise_core::store::delivery_queue::{
     Candidate, Claim, ClaimRequest, LimitedEndpoint, WalkPosition, claim_ready, find_ready,
 };
+use reprise_core::store::messages::Messages;
 
 /// What was taken.
 #[derive(Debug)]
 pub struct FairClaim {
     /// The deliveries that are leased now.
     pub claims: Vec<Claim>,
+    /// What is to be sent.
+    pub messages: Messages,
     /// Endpoints with ready deliveries and a limit.
     pub limited: Vec<LimitedEndpoint>,
     /// Where the next walk begins.
@@ -41,6 +44,7 @@ pub async fn claim_fairly(
         .expect("claimed");
     FairClaim {
         claims: taken.claims,
+        messages: taken.messages,
         limited: walk.limited,
         next: walk.next,
     }

@@ -21,6 +21,18 @@ pub struct Message {
     pub payload: Vec<u8>,
 }
 
+/// The messages of some claims, by event: each once, however many endpoints get it. One that can't be read keeps none of
+/// the others from being sent. Left out are the events that retention has removed.
+pub type Messages = HashMap<EventId, Result<Message, StoreError>>;
+
+/// Reads a message as it is stored.
+pub(super) fn read(event_type: &str, payload: Vec<u8>) -> Result<Message, StoreError> {
+    Ok(Message {
+        event_type: stored("event type", EventType::parse(event_type))?,
+        payload,
+    })
+}
+
 #[derive(diesel::QueryableByName)]
 struct MessageRow {
     #[diesel(sql_type = sql_types::Uuid)]
@@ -31,18 +43,17 @@ struct MessageRow {
     payload: Vec<u8>,
 }
 
-/// Reads what is to be sent for claims, by event: once, however many endpoints get it. Left out are the events that
-/// retention has removed.
+/// Reads what is to be sent for claims.
 ///
 /// Index: the primary key of events.
 ///
 /// # Errors
 ///
-/// [`StoreError`] when PostgreSQL can't be asked or a row can't be read.
+/// [`StoreError`] when PostgreSQL can't be asked.
 pub async fn load_messages(
     conn: &mut AsyncPgConnection,
     claims: &[Claim],
-) -> Result<HashMap<EventId, Message>, StoreError> {
+) -> Result<Messages, StoreError> {
     let events: BTreeSet<_> = claims
         .iter()
         .map(|claim| (claim.tenant_id, claim.event_id))
@@ -56,13 +67,9 @@ pub async fn load_messages(
         .bind::<Array<sql_types::Uuid>, _>(ids)
         .load(conn)
         .await?;
-    rows.into_iter()
-        .map(|row| {
-            let message = Message {
-                event_type: stored("event type", EventType::parse(&row.event_type))?,
-                payload: row.payload,
-            };
-            Ok((EventId::from_uuid(row.event_id), message))
-        })
-        .collect()
+    let messages = rows.into_iter().map(|row| {
+        let message = read(&row.event_type, row.payload);
+        (EventId::from_uuid(row.event_id), message)
+    });
+    Ok(messages.collect())
 }

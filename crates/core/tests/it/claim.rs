@@ -10,7 +10,7 @@ use reprise_core::store::delivery_queue::{
     self, Candidate, ClaimRequest, MAX_ENDPOINT_HOPS, MAX_TENANT_HOPS, WalkPosition,
 };
 use reprise_core::store::replays::{self, ReplayOrder, Urgency};
-use reprise_core::store::{messages, recording};
+use reprise_core::store::{StoreError, messages, recording};
 use reprise_testkit::claims::claim_fairly;
 use tokio::task::JoinSet;
 
@@ -440,7 +440,7 @@ async fn messages_come_with_their_payloads_and_with_what_they_replay() {
         .await
         .expect("read");
     assert_eq!(messages.len(), 1, "both bring the same event");
-    let message = &messages[&published.id];
+    let message = messages[&published.id].as_ref().expect("readable");
     assert_eq!(message.event_type, published.event_type);
     assert_eq!(message.payload, published.payload);
     assert_eq!(first.replay_of, None);
@@ -461,6 +461,37 @@ async fn a_payload_that_retention_removed_is_left_out() {
         .expect("read");
     let kept: Vec<_> = messages.keys().collect();
     assert_eq!(kept, [&claims[1].event_id]);
+}
+
+#[tokio::test]
+async fn a_claim_brings_what_is_to_be_sent_once_of_each_event() {
+    let (mut world, account, _) = World::with_endpoint(settings()).await;
+    world.endpoint(account).await;
+    let events = [event(b"1"), event(b"22"), event(b"333")];
+    for event in &events {
+        world.publish(account, event).await;
+    }
+    let [whole, gone, unreadable] = &events;
+    world
+        .sql(&format!(
+            "DELETE FROM events WHERE id = '{}'; UPDATE events SET event_type = 'no type' WHERE id = '{}'",
+            gone.id, unreadable.id
+        ))
+        .await;
+    let nothing = InFlight::default();
+    let request = request(world.dispatcher, &nothing);
+    let taken = claim_fairly(&mut world.conn, &request, &WalkPosition::default()).await;
+    assert_eq!(taken.claims.len(), 6, "each to both endpoints");
+    assert_eq!(taken.messages.len(), 2);
+    let message = taken.messages[&whole.id].as_ref().expect("readable");
+    assert_eq!(
+        (&message.event_type, &message.payload),
+        (&whole.event_type, &whole.payload)
+    );
+    let error = taken.messages[&unreadable.id]
+        .as_ref()
+        .expect_err("no type");
+    assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
 }
 
 #[tokio::test]

@@ -235,7 +235,8 @@ async fn payloads_are_kept_byte_for_byte() {
         let messages = messages::load_messages(&mut world.conn, &claims)
             .await
             .expect("read");
-        let read = messages[&claims[0].event_id].payload.as_slice();
+        let message = messages[&claims[0].event_id].as_ref().expect("readable");
+        let read = message.payload.as_slice();
         assert!(read == payload, "{} bytes were changed", payload.len());
     }
     // One byte more is a mistake of ours, and refused.

@@ -214,6 +214,7 @@ mod tests {
         let taken = ReadyClaim {
             claims: claimed.iter().map(|id| claim(key, *id)).collect(),
             shares: vec![share; candidates.len()],
+            ..ReadyClaim::default()
         };
         known.note(&candidates, &taken, false, now);
     }

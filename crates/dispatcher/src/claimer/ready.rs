@@ -9,6 +9,7 @@ use reprise_core::store::{AsyncPgConnection, StoreError};
 use super::Progress;
 use super::known::KnownEndpoints;
 use super::walk::Walk;
+use crate::messages::Messages;
 
 /// What this dispatcher knows of endpoints with ready deliveries.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ pub(super) struct Hints {
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) claims: Vec<Claim>,
+    pub(super) messages: Messages,
     /// Endpoints with ready deliveries and a limit.
     pub(super) limited: Vec<LimitedEndpoint>,
     pub(super) progress: Progress,
@@ -86,15 +88,17 @@ impl ReadyEndpoints {
         } else {
             Vec::new()
         };
-        let claims = self.claim_known(conn, request, now).await?;
-        let is_over = claims.is_empty() && !self.walk.is_due(self.known.has_candidates(), now);
+        let taken = self.claim_known(conn, request, now).await?;
+        let is_over =
+            taken.claims.is_empty() && !self.walk.is_due(self.known.has_candidates(), now);
         Ok(Taken {
             progress: if is_over {
                 Progress::NothingLeft
             } else {
                 Progress::MayBeMore
             },
-            claims,
+            claims: taken.claims,
+            messages: taken.messages.into(),
             limited,
         })
     }
@@ -117,12 +121,12 @@ impl ReadyEndpoints {
         conn: &mut AsyncPgConnection,
         request: &ClaimRequest<'_>,
         now: Instant,
-    ) -> Result<Vec<Claim>, StoreError> {
+    ) -> Result<ReadyClaim, StoreError> {
         let candidates = self.known.candidates(now);
         let taken = delivery_queue::claim_ready(conn, request, &candidates).await?;
         let is_cut = payload_bytes(&taken) >= request.max_payload_bytes;
         self.known.note(&candidates, &taken, is_cut, now);
-        Ok(taken.claims)
+        Ok(taken)
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use diesel::prelude::QueryableByName;
-use diesel::sql_types::{self, Array, BigInt, Bool, Integer, Nullable};
+use diesel::sql_types::{self, Array, BigInt, Binary, Bool, Integer, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
@@ -15,6 +15,7 @@ use super::{Claim, ClaimRow, LimitedEndpoint, milliseconds};
 use crate::fair_share::{Caps, InFlight, share_out};
 use crate::ids::{DeliveryId, DispatcherId, EndpointId, TenantId};
 use crate::store::StoreError;
+use crate::store::messages::{self, Messages};
 use crate::store::statement::{Bind, statement};
 
 /// Tenants visited in one walk at most. More, and one statement takes long; fewer, and a tenant waits for more walks
@@ -176,17 +177,30 @@ pub struct ClaimRequest<'a> {
     pub in_flight: &'a InFlight,
 }
 
+#[derive(QueryableByName)]
+struct ReadyRow {
+    #[diesel(embed)]
+    claim: ClaimRow,
+    /// Null where another row has it, or where the event is gone.
+    #[diesel(sql_type = Nullable<Text>)]
+    event_type: Option<String>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    payload: Option<Vec<u8>>,
+}
+
 /// What was taken.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct ReadyClaim {
     /// The deliveries that are leased now.
     pub claims: Vec<Claim>,
     /// How many each candidate's share was, in their order. Who got fewer has no more that can be taken now.
     pub shares: Vec<i32>,
+    /// What is to be sent.
+    pub messages: Messages,
 }
 
 /// Leases ready deliveries of the candidates, fairly among tenants and endpoints. Those that are not enabled or have a
-/// limit get none. The commit does not wait for the disk.
+/// limit get none. The commit does not wait for the disk. What is to be sent comes with them.
 ///
 /// Index: `delivery_queue_ready_idx`.
 ///
@@ -216,15 +230,22 @@ pub async fn claim_ready(
         .collect();
     if served.is_empty() {
         return Ok(ReadyClaim {
-            claims: Vec::new(),
             shares,
+            ..ReadyClaim::default()
         });
     }
-    let rows = lease(conn, request, &served).await?;
-    let claims = rows.into_iter().map(ClaimRow::read);
+    let (mut claims, mut messages) = (Vec::new(), Messages::new());
+    for row in lease(conn, request, &served).await? {
+        let claim = row.claim.read()?;
+        if let (Some(event_type), Some(payload)) = (row.event_type, row.payload) {
+            messages.insert(claim.event_id, messages::read(&event_type, payload));
+        }
+        claims.push(claim);
+    }
     Ok(ReadyClaim {
-        claims: claims.collect::<Result<_, _>>()?,
+        claims,
         shares,
+        messages,
     })
 }
 
@@ -232,7 +253,7 @@ async fn lease(
     conn: &mut AsyncPgConnection,
     request: &ClaimRequest<'_>,
     served: &[(&Candidate, i32)],
-) -> Result<Vec<ClaimRow>, StoreError> {
+) -> Result<Vec<ReadyRow>, StoreError> {
     let endpoints = served
         .iter()
         .map(|(one, _)| (one.tenant_id, one.endpoint_id));

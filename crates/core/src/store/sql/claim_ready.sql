@@ -1,4 +1,5 @@
--- Takes ready deliveries of endpoints that have no limit, so many of each.
+-- Takes ready deliveries of endpoints that have no limit, so many of each, and reads what is to be sent: once of each event,
+-- however many of its deliveries are among them.
 --
 -- $1, $2 endpoints  $3 the delivery to start after, of each  $4 rows at most, of each
 -- $5 payload bytes: what goes beyond them is the last row taken
@@ -35,14 +36,27 @@ locked AS MATERIALIZED (
 ranked AS (
     SELECT *, sum(payload_bytes) OVER (ORDER BY turn, place ROWS UNBOUNDED PRECEDING) - payload_bytes AS bytes_before
     FROM locked
+),
+leased AS (
+    UPDATE delivery_queue q
+    SET due_at = clock_timestamp() + make_interval(secs => ranked.timeout_seconds + $7 / 1000.0),
+        lease_token = gen_random_uuid(),
+        leased_by = $6,
+        leased_at = clock_timestamp(),
+        limited = false
+    FROM ranked, unsynced
+    WHERE q.tenant_id = ranked.tenant_id AND q.delivery_id = ranked.delivery_id AND ranked.bytes_before < $5
+    RETURNING q.tenant_id, q.delivery_id, q.endpoint_id, ranked.endpoint_version, ranked.timeout_seconds, q.event_id,
+              q.attempt_id, q.attempt_number, q.payload_bytes, q.replay_of_delivery_id, q.express, q.limited,
+              q.lease_token
 )
-UPDATE delivery_queue q
-SET due_at = clock_timestamp() + make_interval(secs => ranked.timeout_seconds + $7 / 1000.0),
-    lease_token = gen_random_uuid(),
-    leased_by = $6,
-    leased_at = clock_timestamp(),
-    limited = false
-FROM ranked, unsynced
-WHERE q.tenant_id = ranked.tenant_id AND q.delivery_id = ranked.delivery_id AND ranked.bytes_before < $5
-RETURNING q.tenant_id, q.delivery_id, q.endpoint_id, ranked.endpoint_version, ranked.timeout_seconds, q.event_id,
-          q.attempt_id, q.attempt_number, q.payload_bytes, q.replay_of_delivery_id, q.express, q.limited, q.lease_token
+SELECT leased.*, message.event_type, message.payload
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY event_id ORDER BY delivery_id) = 1 AS is_first_of_event FROM leased
+) leased
+LEFT JOIN LATERAL (
+    SELECT event_type, payload
+    FROM events
+    WHERE events.tenant_id = leased.tenant_id AND events.id = leased.event_id AND leased.is_first_of_event
+    LIMIT 1
+) message ON true
