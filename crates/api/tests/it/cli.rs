@@ -1,6 +1,7 @@
 //! The command line: what is printed where, and what a mistake looks like.
 
 use reprise_testkit::database::TestDatabase;
+use reprise_testkit::fixture::SECRET_KEY;
 use serde_json::Value;
 
 use crate::command::{json, run, run_with_input, stderr, stdout};
@@ -110,6 +111,52 @@ fn missing_database_is_named() {
         assert_eq!(refused.status.code(), Some(1), "{arguments:?}");
         let message = stderr(&refused);
         assert!(message.contains("DATABASE_URL: must be set"), "{message}");
+    }
+}
+
+#[test]
+fn flag_before_the_command_that_it_is_for_is_refused_and_not_passed_over() {
+    for (flag, value, command) in [
+        ("--listen", "127.0.0.1:0", "serve"),
+        ("--secret-key-previous", "x", "reseal"),
+        ("--allow-http", "true", "migrate"),
+    ] {
+        let refused = run(&[flag, value, command], &[]);
+        assert_eq!(refused.status.code(), Some(2), "{flag}");
+        let message = stderr(&refused);
+        assert!(
+            message.contains(&format!("{flag} must stand behind the command")),
+            "{message}"
+        );
+    }
+    // One that all commands have may stand anywhere, and is used.
+    for arguments in [
+        ["--database-url", "nonsense", "migrate"],
+        ["migrate", "--database-url", "nonsense"],
+    ] {
+        let refused = stderr(&run(&arguments, &[]));
+        assert!(refused.contains("  DATABASE_URL: "), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn flags_without_a_command_and_variables_with_one_are_used() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let database = TestDatabase::create().await;
+    let environment = [
+        ("DATABASE_URL", database.url()),
+        ("REPRISE_SECRET_KEY", SECRET_KEY),
+    ];
+    let variable = [environment.as_slice(), &[("REPRISE_LISTEN", &address)]].concat();
+    for refused in [
+        run(&["--listen", &address], &environment),
+        run(&["serve", "--listen", &address], &environment),
+        run(&["serve"], &variable),
+    ] {
+        assert_eq!(refused.status.code(), Some(1));
+        let message = stderr(&refused);
+        assert!(message.contains(&address), "{message}");
     }
 }
 
