@@ -35,7 +35,8 @@ const PARTITIONS_RETRY_INTERVAL: Duration = Duration::from_secs(10);
 /// Seconds that requests under way are given after SIGTERM: more than a redelivery waits.
 const SHUTDOWN_SECONDS: u64 = 35;
 
-/// Serves until SIGTERM or SIGINT, then answers what is under way and returns.
+/// Serves until SIGTERM, then answers what is under way and returns. At SIGINT (Ctrl-C) it returns at once, and whoever
+/// was to be answered is cut off.
 ///
 /// # Errors
 ///

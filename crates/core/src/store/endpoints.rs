@@ -27,7 +27,7 @@ use crate::sealing::KeyRing;
 use row::{EndpointRow, SettingsRow};
 
 pub use deletion::{Deletion, delete};
-use present::IsPresent;
+pub(super) use present::IsPresent;
 pub use resealing::{ResealedBatch, reseal};
 pub use rotation::{OverlapLength, forget_expired_secrets, rotate_secret};
 pub(super) use row::{read_policy, read_status};

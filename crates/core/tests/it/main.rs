@@ -14,6 +14,7 @@ mod lost;
 mod partitions;
 mod plans;
 mod pool;
+mod prepared;
 mod publish;
 mod replays;
 mod resealing;
