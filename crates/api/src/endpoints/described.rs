@@ -105,7 +105,7 @@ pub struct EndpointPatchBody {
     /// Another signing secret, at once; one that overlaps with the old one: `rotate-secret`.
     #[schema(value_type = String, required = false, max_length = 256)]
     secret: Option<String>,
-    /// How requests are signed; null: `standard`.
+    /// How requests are signed; null: `standard`. Another scheme ends a rotation's overlap.
     signature: Option<SignatureBody>,
     /// Attempts begun in a second at most, over all dispatchers; null: any number.
     #[schema(minimum = 1, maximum = 10_000)]
