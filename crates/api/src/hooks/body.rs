@@ -22,7 +22,8 @@ use crate::faults::{Faults, Field, Fields, name};
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
 pub struct HookBody {
-    /// Where requests go.
+    /// Where requests go: `https://` (or `http://`, where the operator allows it), a public host, and no port of a service
+    /// that receives no webhooks.
     url: String,
     /// Whether it gets anything; default false.
     active: Option<bool>,
@@ -41,7 +42,8 @@ pub struct HookBody {
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
 pub struct HookPatchBody {
-    /// Where requests go.
+    /// Where requests go: `https://` (or `http://`, where the operator allows it), a public host, and no port of a service
+    /// that receives no webhooks.
     #[schema(value_type = String, required = false)]
     url: Option<String>,
     /// Whether it gets anything.

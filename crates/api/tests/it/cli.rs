@@ -5,7 +5,7 @@ use reprise_testkit::fixture::SECRET_KEY;
 use serde_json::Value;
 
 use crate::command::{json, run, run_with_input, stderr, stdout};
-use crate::stage::Stage;
+use crate::stage::{Stage, UNKNOWN_ID};
 
 const CREATE: [&str; 6] = ["tenant", "create", "--name", "Acme", "--username", "acme"];
 
@@ -246,34 +246,27 @@ async fn further_users_and_keys_can_be_made() {
     ];
     let key = json(&run(&arguments, &environment));
     assert_eq!(key["user_id"], user["user_id"]);
-    for arguments in [
-        [
-            "api-key",
-            "create",
-            "--username",
-            "bob",
+    let nobody = format!("there is no tenant {UNKNOWN_ID}");
+    for (arguments, why) in [
+        (
+            "api-key create --username bob --scope everything".to_owned(),
             "--scope",
-            "everything",
-        ],
-        [
-            "api-key",
-            "create",
-            "--username",
-            "carol",
-            "--scope",
-            "admin",
-        ],
-        [
-            "user",
-            "create",
-            "--tenant-id",
-            crate::stage::UNKNOWN_ID,
-            "--username",
-            "dave",
-        ],
+        ),
+        (
+            "api-key create --username carol --scope admin".to_owned(),
+            "there is no user 'carol'",
+        ),
+        (
+            format!("user create --tenant-id {UNKNOWN_ID} --username dave"),
+            &nobody,
+        ),
     ] {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
         let refused = run(&arguments, &environment);
         assert_eq!(refused.status.code(), Some(1), "{arguments:?}");
         assert_eq!(stdout(&refused), "");
+        let message = stderr(&refused);
+        assert!(message.contains(why), "{message}");
+        assert!(!message.contains("constraint"), "{message}");
     }
 }
