@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use reprise_core::ready_hint::ReadyHint;
 use reprise_core::scope::Scope;
 use reprise_core::store::AsyncPgConnection;
 use reprise_core::store::events::NewEvent;
@@ -67,7 +68,6 @@ async fn publish_with_others(
     let event = Arc::new(event);
     let publishing = state.ingest.publish(caller.tenant_id, Arc::clone(&event));
     let stored = publishing.await?;
-    state.wake_up.ask();
     let answer = show_one(&shown(state, std::slice::from_ref(event.as_ref()), stored))?;
     Ok(accepted(answer))
 }
@@ -125,7 +125,7 @@ impl Publication<'_> {
     async fn store(self, key: Option<&Key>) -> Result<HttpResponse, ApiError> {
         let state = self.state;
         let answer = idempotency::once_in_turn(state, key, self).await?;
-        state.wake_up.ask();
+        state.wake_up.ask(&ReadyHint::Anywhere);
         Ok(accepted(answer))
     }
 }

@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reprise_core::ids::TenantId;
+use reprise_core::ready_hint::ReadyHint;
 use reprise_core::store::events::NewEvent;
 use reprise_core::store::{Database, StoreError};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit, mpsc, oneshot};
 
 use crate::error::ApiError;
 use crate::subscriptions::SubscriptionCache;
+use crate::wake_up::WakeUp;
 use together::{MAX_TRIES, Outcome, find_stored, keep_changing, store_together};
 pub use together::{StoredEvents, publish};
 
@@ -57,9 +59,13 @@ struct Waiting {
 
 impl Ingest {
     /// The door, and the writers behind it, which are to be run until the server stops.
-    pub fn new(database: &Database, cache: &Arc<SubscriptionCache>) -> (Self, Vec<Writer>) {
-        let (door, arrivals) = Writer::team(WRITERS, database, cache);
-        let (wide_door, wide_arrivals) = Writer::team(1, database, cache);
+    pub fn new(
+        database: &Database,
+        cache: &Arc<SubscriptionCache>,
+        wake_up: &Arc<WakeUp>,
+    ) -> (Self, Vec<Writer>) {
+        let (door, arrivals) = Writer::team(WRITERS, database, cache, wake_up);
+        let (wide_door, wide_arrivals) = Writer::team(1, database, cache, wake_up);
         let ingest = Self {
             door,
             wide_door,
@@ -110,6 +116,7 @@ pub struct Writer {
     turn: Arc<Semaphore>,
     database: Database,
     cache: Arc<SubscriptionCache>,
+    wake_up: Arc<WakeUp>,
 }
 
 impl Writer {
@@ -118,6 +125,7 @@ impl Writer {
         count: usize,
         database: &Database,
         cache: &Arc<SubscriptionCache>,
+        wake_up: &Arc<WakeUp>,
     ) -> (mpsc::Sender<Waiting>, Vec<Self>) {
         let (door, arrivals) = mpsc::channel(MAX_WAITING);
         let writer = Self {
@@ -125,6 +133,7 @@ impl Writer {
             turn: Arc::new(Semaphore::new(1)),
             database: database.clone(),
             cache: Arc::clone(cache),
+            wake_up: Arc::clone(wake_up),
         };
         (door, vec![writer; count])
     }
@@ -198,8 +207,21 @@ impl Writer {
 
     async fn store_once(&self, gathered: &[Waiting]) -> Result<Vec<Outcome>, StoreError> {
         let wanted: Vec<_> = gathered.iter().map(Waiting::wanted).collect();
-        let storing = async |conn: &mut _| store_together(conn, &self.cache, &wanted).await;
-        self.database.run(DEADLINE, storing).await?
+        let tell = self.wake_up.turn();
+        let storing =
+            async |conn: &mut _| store_together(conn, &self.cache, &wanted, tell.clone()).await;
+        let stored = self.database.run(DEADLINE, storing).await;
+        match stored.and_then(|stored| stored) {
+            Ok((outcomes, untold)) => {
+                self.wake_up.ask(&untold);
+                Ok(outcomes)
+            }
+            Err(error) => {
+                // What it should have told, and its own if it was stored all the same.
+                self.wake_up.ask(&ReadyHint::Anywhere);
+                Err(error)
+            }
+        }
     }
 
     async fn store_alone(&self, one: &Waiting) -> Result<StoredEvents, ApiError> {

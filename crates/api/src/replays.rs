@@ -6,6 +6,7 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use reprise_core::delivery::{Delivery, ReplayRefusal};
 use reprise_core::ids::{AttemptId, TenantId};
+use reprise_core::ready_hint::ReadyHint;
 use reprise_core::scope::Scope;
 use reprise_core::store::AsyncPgConnection;
 use reprise_core::store::deliveries;
@@ -53,7 +54,7 @@ pub async fn make<Answer: Serialize>(
     let kept = idempotency::once_in_turn(state, key, making).await?;
     if order.urgency == Urgency::Normal {
         // An express one has notified in its commit, which takes a lock.
-        state.wake_up.ask();
+        state.wake_up.ask(&ReadyHint::Anywhere);
     }
     serde_json::from_slice(&kept).map_err(unreadable)
 }

@@ -46,8 +46,10 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let database = Database::new(config.database_url.expose(), config.database_connections);
     check_keys(&database, &config.keys).await?;
     let subscriptions = Arc::new(SubscriptionCache::default());
-    let (ingest, writers) = Ingest::new(&database, &subscriptions);
-    let state = Data::new(build_state(&config, database, subscriptions, ingest)?);
+    let wake_up = Arc::new(WakeUp::default());
+    let (ingest, writers) = Ingest::new(&database, &subscriptions, &wake_up);
+    let state = build_state(&config, database, subscriptions, ingest, wake_up);
+    let state = Data::new(state?);
     let background = Background::start(&state, &config.database_url);
     for writer in writers {
         background.spawn(writer.run());
@@ -79,6 +81,7 @@ fn build_state(
     database: Database,
     subscriptions: Arc<SubscriptionCache>,
     ingest: Ingest,
+    wake_up: Arc<WakeUp>,
 ) -> anyhow::Result<AppState> {
     Ok(AppState {
         database,
@@ -96,7 +99,7 @@ fn build_state(
         subscriptions,
         ingest,
         metrics: Metrics::default(),
-        wake_up: Arc::new(WakeUp::default()),
+        wake_up,
         attempt_waiters: Arc::new(AttemptWaiters::default()),
     })
 }

@@ -78,6 +78,16 @@ uuid_id!(
     DispatcherId
 );
 
+impl DeliveryId {
+    /// A new id for what came of an earlier delivery: above that one's, however far the clocks of the machines are apart on
+    /// which the two were made.
+    #[must_use]
+    pub fn new_above(earlier: Self) -> Self {
+        let next = Uuid::from_u128(earlier.0.as_u128().saturating_add(1));
+        Self(Self::new().0.max(next))
+    }
+}
+
 /// A user. An integer, since the contract's `user_id` is one; unique over all tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UserId(pub i64);
@@ -111,6 +121,17 @@ mod tests {
         let id = EventId::new().as_uuid();
         let after = first_uuid_at(OffsetDateTime::now_utc() + time::Duration::milliseconds(1));
         assert!(before <= id && id < after);
+    }
+
+    #[test]
+    fn an_id_is_above_an_earlier_one_also_of_a_clock_that_is_ahead() {
+        let now = DeliveryId::new();
+        assert!(DeliveryId::new_above(now) > now);
+        let hour = OffsetDateTime::now_utc() + time::Duration::hours(1);
+        let ahead = DeliveryId::from_uuid(first_uuid_at(hour));
+        let above = DeliveryId::new_above(ahead);
+        assert!(above > ahead);
+        assert!(DeliveryId::new_above(above) > above);
     }
 
     #[test]

@@ -11,7 +11,6 @@ pub mod delivery_lists;
 pub mod delivery_queue;
 pub mod direct_events;
 pub mod dispatchers;
-pub mod endpoint_health;
 pub mod endpoints;
 pub mod events;
 pub mod hook_requests;
@@ -24,6 +23,7 @@ pub mod notifications;
 pub mod partitions;
 pub mod pool;
 pub mod published_events;
+pub mod recording;
 pub mod replays;
 pub mod scan;
 #[rustfmt::skip]

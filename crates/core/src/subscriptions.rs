@@ -16,6 +16,8 @@ pub struct Subscription {
     pub event_patterns: Vec<EventPattern>,
     /// Disabled endpoints get `skipped` deliveries.
     pub is_enabled: bool,
+    /// Whether it has a limit of its own: dispatchers find its deliveries in another way.
+    pub has_limit: bool,
 }
 
 /// All subscriptions of a tenant at one instant, found by what they want: a tenant may have 10,000 endpoints with 100
@@ -116,6 +118,7 @@ mod tests {
                 .map(|pattern| EventPattern::parse(pattern).expect("a pattern"))
                 .collect(),
             is_enabled: true,
+            has_limit: false,
         };
         Subscriptions::new(1, wanted.iter().map(subscription).collect())
     }

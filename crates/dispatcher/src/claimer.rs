@@ -235,7 +235,7 @@ impl Claimer {
             ready: self.wakeup.take_ready_hint(),
             returned: self.wakeup.take_return_hint(),
         };
-        if !self.ready.is_worth_a_look(hints) {
+        if !self.ready.is_worth_a_look(&hints) {
             return Ok(Progress::NothingLeft);
         }
         if let Some(at) = self.claimed_at {

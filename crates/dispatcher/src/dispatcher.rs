@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use reprise_core::ids::DispatcherId;
+use reprise_core::ready_hint::ReadyHint;
 use reprise_core::secret::SecretText;
 use reprise_core::store::endpoints::check_keys;
 use reprise_core::store::notifications::{self, EXPRESS, Notification, READY};
@@ -284,7 +285,9 @@ async fn leave(id: DispatcherId, database: &Database) -> Result<(), StoreError> 
 /// Wakes the claimer when somebody says that something is ready.
 async fn listen(database_url: SecretText, wakeup: Arc<Wakeup>, stop: CancellationToken) {
     let hear = |heard| match heard {
-        Notification::Heard { channel, .. } if channel == READY => wakeup.hint_ready(),
+        Notification::Heard { channel, payload } if channel == READY => {
+            wakeup.hint_ready(&payload.parse().unwrap_or(ReadyHint::Anywhere));
+        }
         Notification::Heard { channel, .. } if channel == EXPRESS => wakeup.hint_express(),
         Notification::Heard { .. } | Notification::Connected => wakeup.hint_all(),
     };

@@ -114,7 +114,7 @@ impl Capacity {
             .endpoints
             .entry(claim.endpoint_id)
             .or_insert_with(|| AtEndpoint::new(limits, now));
-        at_endpoint.claim_one(limits, now);
+        at_endpoint.claim_one();
         let places = Arc::clone(&at_endpoint.places);
         *books.by_tenant.entry(claim.tenant_id).or_default() += 1;
         books.payload_bytes += i64::from(claim.payload_bytes);
@@ -151,11 +151,13 @@ impl Capacity {
     /// What is in flight now, for the claim.
     pub(crate) fn in_flight(&self) -> InFlight {
         let (limits, now) = (self.shared.limits, Instant::now());
-        let books = self.shared.books();
+        let mut books = self.shared.books();
+        books.endpoints.retain(|_, one| !one.is_idle(now));
         let endpoints = books.endpoints.iter();
         InFlight {
             by_endpoint: endpoints
                 .clone()
+                .filter(|(_, one)| one.claimed > 0)
                 .map(|(id, one)| (*id, one.claimed))
                 .collect(),
             by_tenant: books.by_tenant.clone(),
@@ -372,6 +374,21 @@ mod tests {
         assert!(is_woken(&wakeup).await);
         drop(second);
         assert!(!is_woken(&wakeup).await);
+    }
+
+    #[test]
+    fn an_endpoint_that_has_answered_all_it_got_at_once_gets_more() {
+        let (capacity, _) = capacity();
+        let claim = claim(0);
+        let all: Vec<Slot> = (0..LIMITS.per_endpoint)
+            .map(|_| capacity.take_slot(&claim))
+            .collect();
+        assert!(capacity.in_flight().ahead_by_endpoint.is_empty());
+        drop(all);
+        let in_flight = capacity.in_flight();
+        assert!(in_flight.by_endpoint.is_empty());
+        let ahead = in_flight.ahead_by_endpoint[&claim.endpoint_id];
+        assert_eq!(ahead, i32::from(LIMITS.per_endpoint));
     }
 
     #[tokio::test(start_paused = true)]

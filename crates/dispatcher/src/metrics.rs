@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use reprise_core::store::delivery_queue::QueueDepth;
-use reprise_core::store::leases::FinishedAttempt;
+use reprise_core::store::recording::FinishedAttempt;
 
 /// What an attempt came to: `delivered`, or an error kind of the contract.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

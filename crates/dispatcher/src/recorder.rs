@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use reprise_core::ids::DispatcherId;
 use reprise_core::retry::Decision;
-use reprise_core::store::leases::{self, FinishedAttempt, UnusedLease};
+use reprise_core::store::leases::{self, UnusedLease};
+use reprise_core::store::recording::{self, FinishedAttempt};
 use reprise_core::store::{Database, StoreError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -151,7 +152,8 @@ impl Recorder {
     async fn write_whole(&self, batch: &mut Batch) -> Result<(), StoreError> {
         let mut conn = self.database.connection().await?;
         if !batch.finished.is_empty() {
-            let recorded = leases::finish(&mut conn, self.dispatcher_id, &batch.finished).await?;
+            let recorded =
+                recording::record(&mut conn, self.dispatcher_id, &batch.finished).await?;
             self.note(&batch.finished, recorded);
             batch.finished.clear();
         }
@@ -179,7 +181,7 @@ impl Recorder {
                 }
             };
             let alone = std::slice::from_ref(&one);
-            match leases::finish(&mut conn, self.dispatcher_id, alone).await {
+            match recording::record(&mut conn, self.dispatcher_id, alone).await {
                 Ok(recorded) => self.note(alone, recorded),
                 Err(error @ StoreError::Unavailable(_)) => {
                     unavailable = Some(error);

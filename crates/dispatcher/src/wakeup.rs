@@ -1,16 +1,18 @@
 //! Waking the claimer: hints that something may be claimable now. Without hints it looks at the poll interval.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use reprise_core::ready_hint::ReadyHint;
 use tokio::sync::Notify;
 
 /// What the claimer waits for. Any number of hints while it works are one when it looks.
 #[derive(Debug, Default)]
 pub(crate) struct Wakeup {
     bell: Notify,
-    /// Something may have become ready.
-    is_ready_hinted: AtomicBool,
+    /// Where something may have become ready.
+    ready: Mutex<ReadyHint>,
     /// Something may have become ready that was made long ago.
     is_return_hinted: AtomicBool,
     /// Something may have become ready that somebody waits for.
@@ -19,16 +21,18 @@ pub(crate) struct Wakeup {
 }
 
 impl Wakeup {
-    /// Deliveries may have become ready.
-    pub(crate) fn hint_ready(&self) {
-        self.is_ready_hinted.store(true, Ordering::SeqCst);
+    /// Deliveries may have become ready there.
+    pub(crate) fn hint_ready(&self, hint: &ReadyHint) {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        ready.merge(hint);
+        drop(ready);
         self.bell.notify_one();
     }
 
     /// Deliveries may have become ready again: retries, or what was given back.
     pub(crate) fn hint_returned(&self) {
         self.is_return_hinted.store(true, Ordering::SeqCst);
-        self.hint_ready();
+        self.hint_ready(&ReadyHint::Anywhere);
     }
 
     /// Deliveries may have become ready that somebody waits for.
@@ -48,12 +52,13 @@ impl Wakeup {
         self.bell.notify_one();
     }
 
-    /// Whether deliveries may have become ready since this was asked last.
-    pub(crate) fn take_ready_hint(&self) -> bool {
-        self.is_ready_hinted.swap(false, Ordering::SeqCst)
+    /// Where deliveries may have become ready since this was asked last.
+    pub(crate) fn take_ready_hint(&self) -> ReadyHint {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *ready)
     }
 
-    /// The same for those that were made long ago.
+    /// Whether deliveries may have become ready that were made long ago.
     pub(crate) fn take_return_hint(&self) -> bool {
         self.is_return_hinted.swap(false, Ordering::SeqCst)
     }

@@ -1,12 +1,13 @@
-//! A way to PostgreSQL that counts how often a program waits for an answer of the server, and loses one when told to.
+//! A way to PostgreSQL that lets a program ask the server so many times and no more, and loses an answer when told to.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
@@ -21,14 +22,35 @@ pub struct Wire {
 }
 
 /// What all connections share.
-#[derive(Default)]
 struct Watch {
-    round_trips: AtomicUsize,
+    round_trips: watch::Sender<RoundTrips>,
     /// A text; the answer to the first message that holds it is lost, and so is its connection.
     doomed: Mutex<Option<Vec<u8>>>,
 }
 
+/// Messages that the server answers: to each a client waits for the answer.
+#[derive(Clone, Copy)]
+struct RoundTrips {
+    /// How many were passed on.
+    passed: usize,
+    /// How many may be, in all.
+    allowed: usize,
+}
+
 impl Watch {
+    /// Waits until another message may be passed on, and counts it.
+    async fn pass(&self) {
+        let mut changes = self.round_trips.subscribe();
+        let count = |trips: &mut RoundTrips| {
+            let may_pass = trips.passed < trips.allowed;
+            trips.passed += usize::from(may_pass);
+            may_pass
+        };
+        while !self.round_trips.send_if_modified(count) {
+            changes.changed().await.expect("the sender is ours");
+        }
+    }
+
     /// Whether a message is the one whose answer is to be lost; no later one is then.
     fn dooms(&self, message: &[u8]) -> bool {
         let mut doomed = self.doomed.lock().expect("nobody panics with it");
@@ -59,7 +81,13 @@ impl Wire {
         let port = listener.local_addr().expect("bound").port();
         url.set_host(Some("127.0.0.1")).expect("a host");
         url.set_port(Some(port)).expect("a port");
-        let watch = Arc::new(Watch::default());
+        let watch = Arc::new(Watch {
+            round_trips: watch::Sender::new(RoundTrips {
+                passed: 0,
+                allowed: usize::MAX,
+            }),
+            doomed: Mutex::default(),
+        });
         let shared = Arc::clone(&watch);
         let accepting = async move {
             let mut connections = JoinSet::new();
@@ -86,10 +114,22 @@ impl Wire {
         &self.url
     }
 
-    /// How often a client has waited for the server since this was called last.
+    /// How often the server was asked so far.
     #[must_use]
-    pub fn take_round_trips(&self) -> usize {
-        self.watch.round_trips.swap(0, Ordering::SeqCst)
+    pub fn round_trips(&self) -> usize {
+        self.watch.round_trips.borrow().passed
+    }
+
+    /// Lets the server be asked `count` times more; what is asked then waits for [`open`](Self::open).
+    pub fn close_after(&self, count: usize) {
+        self.watch
+            .round_trips
+            .send_modify(|trips| trips.allowed = trips.passed.saturating_add(count));
+    }
+
+    /// Lets the server be asked as often as anybody likes, as in the beginning.
+    pub fn open(&self) {
+        self.close_after(usize::MAX);
     }
 
     /// Loses the server's answer to the next message that holds `text`, and closes the connection: the server has done what
@@ -139,7 +179,7 @@ async fn count(
         let mut rest = vec![0; usize::try_from(length).unwrap_or(4).saturating_sub(4)];
         client.read_exact(&mut rest).await?;
         if matches!(kind, Some(b'Q' | b'S')) {
-            watch.round_trips.fetch_add(1, Ordering::SeqCst);
+            watch.pass().await;
         }
         is_doomed.fetch_or(watch.dooms(&rest), Ordering::SeqCst);
         let mut message: Vec<u8> = kind.into_iter().collect();

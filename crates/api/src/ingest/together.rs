@@ -1,6 +1,7 @@
 //! Several callers' events in one commit, made from cached subscriptions.
 
 use reprise_core::ids::TenantId;
+use reprise_core::ready_hint::ReadyHint;
 use reprise_core::store::events::{
     self, MAX_DELIVERIES, NewEvent, Publication, Published, publish_together,
 };
@@ -33,7 +34,7 @@ pub(super) enum Outcome {
 }
 
 /// Stores callers' events in one commit, to the tenants' endpoints as they are at that commit, and tells what came of each,
-/// in order. Of the first one something comes in any case.
+/// in order, and what the dispatchers were not told of. Of the first one something comes in any case.
 ///
 /// # Errors
 ///
@@ -43,7 +44,8 @@ pub(super) async fn store_together(
     conn: &mut AsyncPgConnection,
     cache: &SubscriptionCache,
     wanted: &[(TenantId, &[NewEvent])],
-) -> Result<Vec<Outcome>, StoreError> {
+    tell: Option<ReadyHint>,
+) -> Result<(Vec<Outcome>, ReadyHint), StoreError> {
     let tenants = wanted.iter().map(|(tenant_id, _)| *tenant_id);
     let subscriptions = cache.get(conn, tenants).await?;
     let publications: Vec<Publication<'_>> = wanted
@@ -60,14 +62,15 @@ pub(super) async fn store_together(
         // Callers are authenticated, and tenants are never removed.
         return Err(StoreError::Corrupt("a caller's tenant is gone".to_owned()));
     }
-    let published = publish_together(conn, &publications).await?;
-    let outcomes = publications.iter().zip(published).map(|(one, published)| {
+    let together = publish_together(conn, &publications, tell).await?;
+    let each = publications.iter().zip(together.published);
+    let outcomes = each.map(|(one, published)| {
         if published == Published::SubscriptionsChanged {
             cache.forget(one.tenant_id, one.subscriptions);
         }
         outcome(published)
     });
-    Ok(outcomes.collect())
+    Ok((outcomes.collect(), together.untold))
 }
 
 fn outcome(published: Published) -> Outcome {
@@ -87,7 +90,7 @@ fn outcome(published: Published) -> Outcome {
     }
 }
 
-/// Stores one caller's events in a commit, or the caller's transaction, of their own.
+/// Stores one caller's events in a commit, or the caller's transaction, of their own. The caller tells the dispatchers.
 ///
 /// # Errors
 ///
@@ -100,10 +103,8 @@ pub async fn publish(
     events: &[NewEvent],
 ) -> Result<StoredEvents, ApiError> {
     for _ in 0..MAX_TRIES {
-        let outcome = store_together(conn, cache, &[(tenant_id, events)])
-            .await?
-            .pop();
-        if let Some(Outcome::Decided(decided)) = outcome {
+        let (mut outcomes, _) = store_together(conn, cache, &[(tenant_id, events)], None).await?;
+        if let Some(Outcome::Decided(decided)) = outcomes.pop() {
             return decided;
         }
     }

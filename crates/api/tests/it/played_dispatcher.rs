@@ -11,7 +11,7 @@ use reprise_core::retry::{Jitter, RetryPolicy, RetrySchedule};
 use reprise_core::store::delivery_queue::{
     Claim, ClaimRequest, ExpressLimits, WalkPosition, claim_express,
 };
-use reprise_core::store::leases::{FinishedAttempt, finish};
+use reprise_core::store::recording::{FinishedAttempt, record};
 use reprise_core::store::settling::{Settled, settle_one};
 use reprise_testkit::claims::claim_fairly;
 use reprise_testkit::polling::poll_until;
@@ -159,7 +159,7 @@ impl PlayedDispatcher {
                 .policy()
                 .decide(claim.attempt_number, &outcome, Jitter::NONE),
         };
-        let recorded = finish(&mut self.conn, self.id, &[finished])
+        let recorded = record(&mut self.conn, self.id, &[finished])
             .await
             .expect("an attempt can be recorded");
         assert_eq!(recorded, 1, "the lease was still held");

@@ -1,10 +1,10 @@
-//! Attempts: recording and reading them.
+//! Attempts: reading them. They are written by [`recording`](super::recording).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use diesel::prelude::{Queryable, QueryableByName, Selectable};
-use diesel::sql_types::{self, Array, Binary, Bool, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types;
 use diesel::{OptionalExtension, QueryDsl, SelectableHelper};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde::{Serialize, Serializer};
@@ -15,7 +15,7 @@ use super::schema::attempts;
 use super::statement::{Bind, statement};
 use super::{StoreError, stored};
 use crate::attempt::{Attempt, AttemptError, RecordedResponse};
-use crate::ids::{AttemptId, DeliveryId, DispatcherId, TenantId};
+use crate::ids::{AttemptId, DeliveryId, TenantId};
 
 #[derive(Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = attempts)]
@@ -43,7 +43,8 @@ impl Serialize for Headers<'_> {
     }
 }
 
-fn write_headers(headers: &[(String, String)]) -> String {
+/// Headers as they are stored.
+pub(super) fn write_headers(headers: &[(String, String)]) -> String {
     serde_json::to_string(&Headers(headers)).expect("texts can be written as JSON")
 }
 
@@ -53,90 +54,6 @@ fn read_headers(headers: Option<&str>) -> Result<Vec<(String, String)>, StoreErr
     };
     let by_name: BTreeMap<String, String> = stored("headers", serde_json::from_str(headers))?;
     Ok(by_name.into_iter().collect())
-}
-
-/// Records attempts that have ended; the caller's transaction changes their deliveries too.
-#[expect(
-    clippy::too_many_lines,
-    reason = "one bind per column, in the order of the statement"
-)]
-pub(super) async fn insert(
-    conn: &mut AsyncPgConnection,
-    dispatcher_id: DispatcherId,
-    ended: &[(TenantId, DeliveryId, &Attempt)],
-) -> Result<(), StoreError> {
-    fn column<T>(
-        ended: &[(TenantId, DeliveryId, &Attempt)],
-        value: impl Fn(&Attempt) -> T,
-    ) -> Vec<T> {
-        ended.iter().map(|(_, _, attempt)| value(attempt)).collect()
-    }
-    statement(include_str!("sql/insert_attempts.sql"))
-        .bind::<sql_types::Uuid, _>(dispatcher_id.as_uuid())
-        .bind::<Array<sql_types::Uuid>, _>(
-            ended
-                .iter()
-                .map(|(tenant_id, ..)| tenant_id.as_uuid())
-                .collect::<Vec<_>>(),
-        )
-        .bind::<Array<sql_types::Uuid>, _>(
-            ended
-                .iter()
-                .map(|(_, id, _)| id.as_uuid())
-                .collect::<Vec<_>>(),
-        )
-        .bind::<Array<sql_types::Uuid>, _>(column(ended, |attempt| attempt.id.as_uuid()))
-        .bind::<Array<Integer>, _>(column(ended, |attempt| saturate(attempt.number)))
-        .bind::<Array<Timestamptz>, _>(column(ended, |attempt| attempt.started_at))
-        .bind::<Array<Nullable<Integer>>, _>(column(ended, |attempt| {
-            attempt
-                .duration
-                .map(|duration| saturate(duration.as_millis()))
-        }))
-        .bind::<Array<Text>, _>(column(ended, |attempt| {
-            write_headers(&attempt.request_headers)
-        }))
-        .bind::<Array<Nullable<Integer>>, _>(column(ended, |attempt| {
-            attempt
-                .response
-                .as_ref()
-                .map(|response| i32::from(response.status))
-        }))
-        .bind::<Array<Nullable<Text>>, _>(column(ended, |attempt| {
-            attempt
-                .response
-                .as_ref()
-                .map(|response| write_headers(&response.headers))
-        }))
-        .bind::<Array<Nullable<Binary>>, _>(column(ended, |attempt| {
-            attempt
-                .response
-                .as_ref()
-                .map(|response| response.body.clone())
-        }))
-        .bind::<Array<Bool>, _>(column(ended, |attempt| {
-            attempt
-                .response
-                .as_ref()
-                .is_some_and(|response| response.body_truncated)
-        }))
-        .bind::<Array<Nullable<Text>>, _>(column(ended, |attempt| {
-            attempt.error.as_ref().map(|error| error.kind.as_str())
-        }))
-        .bind::<Array<Nullable<Text>>, _>(column(ended, |attempt| {
-            attempt.error.clone().map(|error| error.message)
-        }))
-        .bind::<Array<Nullable<Text>>, _>(column(ended, |attempt| {
-            attempt.remote_ip.map(|ip| ip.to_string())
-        }))
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// The number as PostgreSQL's `integer`, the largest one if it does not fit.
-fn saturate(number: impl TryInto<i32>) -> i32 {
-    number.try_into().unwrap_or(i32::MAX)
 }
 
 fn read_row(row: AttemptRow) -> Result<Attempt, StoreError> {

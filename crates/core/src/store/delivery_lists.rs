@@ -16,7 +16,8 @@ use crate::delivery::{Delivery, DeliveryStatus};
 use crate::event_type::{EventGroup, EventType};
 use crate::ids::{DeliveryId, EndpointId, EventId, TenantId, first_uuid_at};
 use statements::{
-    BY_ENDPOINT, BY_EVENT, BY_ID, BY_QUEUE, BY_REPLAY, BY_TYPE, BY_UNSUCCESSFUL_STATUS, ByIndex,
+    BY_ENDPOINT, BY_EVENT, BY_ID, BY_QUEUE, BY_REPLAY, BY_TYPE, BY_UNSUCCESSFUL_AT_ENDPOINT,
+    BY_UNSUCCESSFUL_STATUS, ByIndex,
 };
 
 /// Which deliveries to list. What is `None` does not filter.
@@ -47,17 +48,25 @@ pub struct DeliveryFilter {
 /// pages begin with rows that are passed over; shorter, and a clock that is off hides rows.
 pub(super) const CLOCK_SLACK: time::Duration = time::Duration::seconds(5);
 
-/// What leads to the deliveries in this status, if anything does. The queue alone does not tell `pending`, `retrying` and
-/// `delivering` apart; an index does.
-const fn by_status(status: DeliveryStatus) -> Option<ByIndex> {
+/// What leads to the deliveries in a status.
+enum StatusIndex {
+    /// The queue holds them, and does not tell `pending`, `retrying` and `delivering` apart.
+    Queue,
+    /// Indexes of their own.
+    Unsuccessful,
+    /// Nothing: they are most of all.
+    Nothing,
+}
+
+const fn status_index(status: DeliveryStatus) -> StatusIndex {
     match status {
         DeliveryStatus::Pending | DeliveryStatus::Retrying | DeliveryStatus::Delivering => {
-            Some(BY_QUEUE)
+            StatusIndex::Queue
         }
         DeliveryStatus::Failed | DeliveryStatus::Canceled | DeliveryStatus::Skipped => {
-            Some(BY_UNSUCCESSFUL_STATUS)
+            StatusIndex::Unsuccessful
         }
-        DeliveryStatus::Delivered => None,
+        DeliveryStatus::Delivered => StatusIndex::Nothing,
     }
 }
 
@@ -72,7 +81,7 @@ impl DeliveryFilter {
         }
     }
 
-    /// The index to read by, and the filter that it alone stands for.
+    /// The index to read by, and the part of the filter that it alone sees to.
     fn by_index(&self) -> (ByIndex, Self) {
         let nothing = Self::default();
         if self.event_id.is_some() {
@@ -88,31 +97,42 @@ impl DeliveryFilter {
         if self.replay_of.is_some() {
             return (BY_REPLAY, nothing);
         }
-        if self.endpoint_id.is_some() {
-            let endpoint_id = self.endpoint_id;
-            return (
+        let (endpoint_id, status) = (self.endpoint_id, self.status);
+        match (
+            endpoint_id,
+            status.map_or(StatusIndex::Nothing, status_index),
+        ) {
+            (Some(_), StatusIndex::Unsuccessful) => {
+                let known = Self {
+                    endpoint_id,
+                    status,
+                    ..nothing
+                };
+                (BY_UNSUCCESSFUL_AT_ENDPOINT, known)
+            }
+            (Some(_), StatusIndex::Queue | StatusIndex::Nothing) => (
                 BY_ENDPOINT,
                 Self {
                     endpoint_id,
                     ..nothing
                 },
-            );
+            ),
+            (None, StatusIndex::Unsuccessful) => {
+                (BY_UNSUCCESSFUL_STATUS, Self { status, ..nothing })
+            }
+            (None, StatusIndex::Queue) => (BY_QUEUE, nothing),
+            (None, StatusIndex::Nothing) if self.event_type.is_some() => {
+                let event_type = self.event_type.clone();
+                (
+                    BY_TYPE,
+                    Self {
+                        event_type,
+                        ..nothing
+                    },
+                )
+            }
+            (None, StatusIndex::Nothing) => (BY_ID, nothing),
         }
-        if let Some(by_status) = self.status.and_then(by_status) {
-            let status = self.status.filter(|status| status.is_terminal());
-            return (by_status, Self { status, ..nothing });
-        }
-        if self.event_type.is_some() {
-            let event_type = self.event_type.clone();
-            return (
-                BY_TYPE,
-                Self {
-                    event_type,
-                    ..nothing
-                },
-            );
-        }
-        (BY_ID, nothing)
     }
 
     /// The stored status, and whether the delivery must be leased: `delivering` is a lease, not a stored status.
@@ -169,7 +189,7 @@ struct ListedRow {
     is_last_scanned: bool,
 }
 
-/// Lists deliveries of a tenant, newest first, from before an id. At most 2,000 rows of an index are read for a page.
+/// Lists deliveries of a tenant, newest first, from before an id. At most 1,500 rows of an index are read for a page.
 ///
 /// Indexes: see the statements.
 ///

@@ -8,9 +8,10 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use time::OffsetDateTime;
 
 use super::statement::{Bind, statement};
-use super::{StoreError, stored};
+use super::{StoreError, notifications, stored};
 use crate::event_type::{EventGroup, EventType};
 use crate::ids::{AttemptId, DeliveryId, EventId, TenantId};
+use crate::ready_hint::ReadyHint;
 use crate::subscriptions::Subscriptions;
 
 /// Deliveries that one request may make at most, unless of a single event. They take some seconds to store; more, and
@@ -42,6 +43,15 @@ pub struct Publication<'a> {
     pub subscriptions: &'a Subscriptions,
     /// The events.
     pub events: &'a [NewEvent],
+}
+
+/// What came of publications that were stored together.
+#[derive(Clone, Debug)]
+pub struct PublishedTogether {
+    /// Of each, in order.
+    pub published: Vec<Published>,
+    /// Where something is ready that the dispatchers were not told of.
+    pub untold: ReadyHint,
 }
 
 /// What came of a publication.
@@ -116,7 +126,13 @@ struct DeliveryColumns<'a> {
 
 impl<'a> DeliveryColumns<'a> {
     /// Adds a delivery for every subscription that wants the event, and returns their number.
-    fn add(&mut self, tenant_id: TenantId, event: &'a NewEvent, from: &Subscriptions) -> usize {
+    fn add(
+        &mut self,
+        tenant_id: TenantId,
+        event: &'a NewEvent,
+        from: &Subscriptions,
+        ready: &mut ReadyHint,
+    ) -> usize {
         let before = self.ids.len();
         let payload_bytes = i32::try_from(event.payload.len()).unwrap_or(i32::MAX);
         for subscription in from.wanting(&event.event_type) {
@@ -131,6 +147,12 @@ impl<'a> DeliveryColumns<'a> {
             self.event_groups
                 .push(event.event_group.as_ref().map(EventGroup::as_str));
             self.payload_bytes.push(payload_bytes);
+            if subscription.has_limit {
+                // The walk is what finds it.
+                *ready = ReadyHint::Anywhere;
+            } else if subscription.is_enabled {
+                ready.add(tenant_id, subscription.endpoint_id);
+            }
         }
         self.ids.len() - before
     }
@@ -156,6 +178,8 @@ struct Draft<'a> {
     versions: BTreeMap<TenantId, i64>,
     events: EventColumns<'a>,
     deliveries: DeliveryColumns<'a>,
+    /// Where something is to be sent.
+    ready: ReadyHint,
 }
 
 /// Whether a publication is in the draft.
@@ -182,7 +206,10 @@ impl<'a> Draft<'a> {
         let mut refusal = None;
         for event in one.events {
             self.events.add(one.tenant_id, event);
-            counts.push(self.deliveries.add(one.tenant_id, event, one.subscriptions));
+            let deliveries_of_event =
+                self.deliveries
+                    .add(one.tenant_id, event, one.subscriptions, &mut self.ready);
+            counts.push(deliveries_of_event);
             let made = self.deliveries.ids.len();
             if one.events.len() > 1 && made - deliveries > MAX_DELIVERIES {
                 refusal = Some(Published::TooManyDeliveries);
@@ -217,12 +244,15 @@ pub async fn publish(
         subscriptions,
         events,
     };
-    let published = publish_together(conn, &[one]).await?.pop();
-    Ok(published.unwrap_or(Published::NoRoom))
+    let mut together = publish_together(conn, &[one], None).await?;
+    Ok(together.published.pop().unwrap_or(Published::NoRoom))
 }
 
 /// Stores publications in one statement and so in one commit, and tells what came of each, in order. The first one is always
 /// taken, so that calling again with what there was no room for ends.
+///
+/// The commit tells the dispatchers where something is ready, and what `tell` says besides, if there is anything in it:
+/// NOTIFY takes a lock at commit, so few commits may.
 ///
 /// # Errors
 ///
@@ -231,10 +261,21 @@ pub async fn publish(
 pub async fn publish_together(
     conn: &mut AsyncPgConnection,
     publications: &[Publication<'_>],
-) -> Result<Vec<Published>, StoreError> {
+    tell: Option<ReadyHint>,
+) -> Result<PublishedTogether, StoreError> {
     let mut draft = Draft::default();
     let taken: Vec<Taken> = publications.iter().map(|one| draft.take(one)).collect();
-    let created = insert(conn, draft).await?;
+    let ready = std::mem::take(&mut draft.ready);
+    let (told, untold) = match tell {
+        None => (ReadyHint::default(), ready),
+        Some(mut told) => {
+            told.merge(&ready);
+            (told, ReadyHint::default())
+        }
+    };
+    let created = insert(conn, draft, &told).await?;
+    // Of a commit in which nothing is stored nothing is told.
+    let untold = if created.is_empty() { told } else { untold };
     let outcome =
         |(one, taken): (&Publication<'_>, Taken)| match (taken, created.get(&one.tenant_id)) {
             (Taken::Out(refusal), _) => refusal,
@@ -244,18 +285,21 @@ pub async fn publish_together(
                 delivery_counts,
             },
         };
-    Ok(publications.iter().zip(taken).map(outcome).collect())
+    let published = publications.iter().zip(taken).map(outcome).collect();
+    Ok(PublishedTogether { published, untold })
 }
 
 /// When the events of each tenant were stored; left out are the tenants whose subscriptions have changed.
 async fn insert(
     conn: &mut AsyncPgConnection,
     draft: Draft<'_>,
+    told: &ReadyHint,
 ) -> Result<HashMap<TenantId, OffsetDateTime>, StoreError> {
     let Draft {
         versions,
         events,
         deliveries,
+        ..
     } = draft;
     let (tenants, versions): (Vec<_>, Vec<_>) = versions
         .into_iter()
@@ -279,6 +323,8 @@ async fn insert(
         .bind::<Array<Text>, _>(deliveries.event_types)
         .bind::<Array<Nullable<Text>>, _>(deliveries.event_groups)
         .bind::<Array<Integer>, _>(deliveries.payload_bytes)
+        .bind::<Text, _>(notifications::READY)
+        .bind::<Nullable<Text>, _>((!told.is_nowhere()).then(|| told.to_string()))
         .load(conn)
         .await?;
     let created = rows

@@ -70,7 +70,7 @@ impl Row {
     }
 }
 
-/// Lists what was sent to an endpoint, newest first, from before an id. At most 2,000 rows are read for a page.
+/// Lists what was sent to an endpoint, newest first, from before an id. At most 1,500 rows are read for a page.
 ///
 /// Index: `deliveries_endpoint_idx`.
 ///

@@ -10,7 +10,7 @@ use tracing::error;
 use uuid::Uuid;
 
 use super::endpoints::read_policy;
-use super::leases::{FinishedAttempt, finish_in_transaction};
+use super::recording::{FinishedAttempt, record_in_transaction};
 use super::statement::{Bind, statement};
 use super::{StoreError, stored};
 use crate::attempt::{Attempt, AttemptError};
@@ -120,7 +120,7 @@ async fn take_over(
     }
     let mut count = 0;
     for (holder, lost) in by_holder {
-        count += finish_in_transaction(conn, DispatcherId::from_uuid(holder), &lost).await?;
+        count += record_in_transaction(conn, DispatcherId::from_uuid(holder), &lost).await?;
     }
     Ok(count)
 }

@@ -11,8 +11,9 @@ use tracing::warn;
 use super::StoreError;
 use super::connection::connect;
 use super::statement::{Bind, statement};
+use crate::ready_hint::ReadyHint;
 
-/// Somewhere a delivery became ready.
+/// Deliveries became ready; the payload is a [`ReadyHint`](crate::ready_hint::ReadyHint).
 pub const READY: &str = "reprise_ready";
 /// Somewhere an express delivery became ready: somebody is waiting.
 pub const EXPRESS: &str = "reprise_express";
@@ -36,14 +37,18 @@ pub enum Notification {
     },
 }
 
-/// Tells every dispatcher that something is ready. The commit does not wait for the disk: it is only a hint.
+/// Tells every dispatcher that something is ready, and where. The commit does not wait for the disk: it is only a hint.
 ///
 /// # Errors
 ///
 /// [`StoreError`]; the dispatchers will find it by polling all the same.
-pub async fn notify_ready(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
-    statement("SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, '')")
+pub async fn notify_ready(
+    conn: &mut AsyncPgConnection,
+    hint: &ReadyHint,
+) -> Result<(), StoreError> {
+    statement("SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)")
         .bind::<Text, _>(READY)
+        .bind::<Text, _>(hint.to_string())
         .execute(conn)
         .await?;
     Ok(())

@@ -73,7 +73,7 @@ fn read(
     })
 }
 
-/// Lists a tenant's events, newest first, from before an id. At most 2,000 rows are read for a page.
+/// Lists a tenant's events, newest first, from before an id. At most 1,500 rows are read for a page.
 ///
 /// Index: the primary key.
 ///

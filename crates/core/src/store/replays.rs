@@ -97,7 +97,7 @@ pub async fn make(
         .bind::<Uuid, _>(tenant_id.as_uuid())
         .bind::<Uuid, _>(order.delivery_id.as_uuid())
         .bind::<Nullable<Uuid>, _>(order.endpoint_id.map(EndpointId::as_uuid))
-        .bind::<Uuid, _>(DeliveryId::new().as_uuid())
+        .bind::<Uuid, _>(DeliveryId::new_above(order.delivery_id).as_uuid())
         .bind::<Uuid, _>(AttemptId::new().as_uuid())
         .bind::<Bool, _>(order.urgency == Urgency::Express)
         .bind::<Text, _>(notifications::EXPRESS)

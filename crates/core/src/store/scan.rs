@@ -4,11 +4,11 @@
 
 use uuid::Uuid;
 
-/// Rows read for one page at most, as a literal for SQL text: the planner shall know it. At 2,000 a page that finds
+/// Rows read for one page at most, as a literal for SQL text: the planner shall know it. At 1,500 a page that finds
 /// nothing takes some milliseconds; more would be felt, less would make searching for a rare row many calls.
 macro_rules! max_scanned_rows {
     () => {
-        "2000"
+        "1500"
     };
 }
 pub(crate) use max_scanned_rows;

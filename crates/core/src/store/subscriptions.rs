@@ -47,6 +47,8 @@ pub async fn list_of(
         Option<i64>,
         Option<Vec<Option<String>>>,
         Option<String>,
+        Option<i32>,
+        Option<i32>,
     );
     let ids: Vec<uuid::Uuid> = tenants.iter().map(|id| id.as_uuid()).collect();
     let rows: Vec<Row> = tenants::table
@@ -59,11 +61,13 @@ pub async fn list_of(
             endpoints::user_id.nullable(),
             endpoints::event_patterns.nullable(),
             endpoints::status.nullable(),
+            endpoints::rate_limit_per_second.nullable(),
+            endpoints::max_in_flight.nullable(),
         ))
         .load(conn)
         .await?;
     let mut found: HashMap<TenantId, (i64, Vec<Subscription>)> = HashMap::new();
-    for (tenant_id, version, id, owner, patterns, status) in rows {
+    for (tenant_id, version, id, owner, patterns, status, rate_limit, max_in_flight) in rows {
         let (_, list) = found
             .entry(TenantId::from_uuid(tenant_id))
             .or_insert_with(|| (version, Vec::new()));
@@ -74,6 +78,7 @@ pub async fn list_of(
                 owner: UserId(owner),
                 event_patterns: read_patterns(patterns)?,
                 is_enabled: status == EndpointStatus::Enabled.as_str(),
+                has_limit: rate_limit.is_some() || max_in_flight.is_some(),
             });
         }
     }

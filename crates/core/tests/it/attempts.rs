@@ -7,7 +7,7 @@ use reprise_core::attempt_outcome::ErrorKind;
 use reprise_core::retry::{Decision, FailReason};
 use reprise_core::store::attempts;
 use reprise_core::store::delivery_queue::Claim;
-use reprise_core::store::leases::{self, FinishedAttempt};
+use reprise_core::store::recording::{self, FinishedAttempt};
 use time::OffsetDateTime;
 
 use crate::world::{World, settings};
@@ -77,7 +77,7 @@ async fn an_attempt_is_read_as_it_was_recorded() {
     let none = attempts::list(&mut world.conn, account.tenant, claim.delivery_id).await;
     assert_eq!(none.expect("readable"), Some(Vec::new()), "none has ended");
     let end = retried(&claim, Duration::from_secs(60));
-    leases::finish(
+    recording::record(
         &mut world.conn,
         world.dispatcher,
         std::slice::from_ref(&end),
@@ -99,7 +99,7 @@ async fn attempts_of_another_tenant_are_not_found() {
     let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
     let stranger = world.account().await;
     let claim = world.claimed(account, endpoint).await;
-    leases::finish(&mut world.conn, world.dispatcher, &[delivered(&claim)])
+    recording::record(&mut world.conn, world.dispatcher, &[delivered(&claim)])
         .await
         .expect("recorded");
     let found = attempts::find(&mut world.conn, stranger.tenant, claim.attempt_id)
@@ -116,7 +116,7 @@ async fn attempts_of_another_tenant_are_not_found() {
 async fn attempts_are_listed_by_their_numbers_whatever_the_clocks_said_that_made_their_ids() {
     let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
     let first = world.claimed(account, endpoint).await;
-    leases::finish(
+    recording::record(
         &mut world.conn,
         world.dispatcher,
         &[retried(&first, Duration::ZERO)],
@@ -134,7 +134,7 @@ async fn attempts_are_listed_by_their_numbers_whatever_the_clocks_said_that_made
         .await;
     let second = world.claim(1).await.remove(0);
     assert!(second.attempt_id < first.attempt_id);
-    leases::finish(&mut world.conn, world.dispatcher, &[delivered(&second)])
+    recording::record(&mut world.conn, world.dispatcher, &[delivered(&second)])
         .await
         .expect("recorded");
     let listed = attempts::list(&mut world.conn, account.tenant, first.delivery_id)

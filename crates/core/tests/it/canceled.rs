@@ -6,7 +6,7 @@ use reprise_core::delivery::{Delivery, DeliveryStatus};
 use reprise_core::endpoint::EndpointStatus;
 use reprise_core::ids::{AttemptId, DeliveryId};
 use reprise_core::store::settling::{Settled, settle_one};
-use reprise_core::store::{deliveries, leases};
+use reprise_core::store::{deliveries, recording};
 use time::OffsetDateTime;
 
 use crate::attempts::retried;
@@ -18,7 +18,7 @@ async fn retrying(world: &mut World, account: Account) -> (DeliveryId, AttemptId
     for after in [Duration::ZERO, Duration::from_secs(600)] {
         let claim = world.claim(1).await.remove(0);
         let end = retried(&claim, after);
-        leases::finish(&mut world.conn, world.dispatcher, &[end])
+        recording::record(&mut world.conn, world.dispatcher, &[end])
             .await
             .expect("recorded");
         last = Some((claim.delivery_id, claim.attempt_id));

@@ -10,7 +10,7 @@ use reprise_core::store::delivery_queue::{
     self, Candidate, ClaimRequest, MAX_ENDPOINT_HOPS, MAX_TENANT_HOPS, WalkPosition,
 };
 use reprise_core::store::replays::{self, ReplayOrder, Urgency};
-use reprise_core::store::{leases, messages};
+use reprise_core::store::{messages, recording};
 use reprise_testkit::claims::claim_fairly;
 use tokio::task::JoinSet;
 
@@ -421,7 +421,7 @@ async fn messages_come_with_their_payloads_and_with_what_they_replay() {
     let published = event(b"{\"amount\": 1}");
     world.publish(account, &published).await;
     let first = world.claim(1).await.remove(0);
-    leases::finish(&mut world.conn, world.dispatcher, &[delivered(&first)])
+    recording::record(&mut world.conn, world.dispatcher, &[delivered(&first)])
         .await
         .expect("recorded");
     let order = ReplayOrder {

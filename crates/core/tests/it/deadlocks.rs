@@ -9,7 +9,7 @@ use reprise_core::endpoint::EndpointStatus;
 use reprise_core::ids::DispatcherId;
 use reprise_core::store::delivery_queue::Claim;
 use reprise_core::store::dispatchers;
-use reprise_core::store::leases::{self, FinishedAttempt};
+use reprise_core::store::recording::{self, FinishedAttempt};
 use tokio::task::JoinSet;
 
 use crate::attempts::{delivered, gone, retried};
@@ -24,7 +24,7 @@ async fn finish_at_once(world: &World, batches: Vec<Vec<FinishedAttempt>>) {
     for batch in batches {
         let mut conn = world.connect().await;
         recorders
-            .spawn(async move { leases::finish(&mut conn, DispatcherId::new(), &batch).await });
+            .spawn(async move { recording::record(&mut conn, DispatcherId::new(), &batch).await });
     }
     for recorded in recorders.join_all().await {
         recorded.expect("recorded without a deadlock");
@@ -93,7 +93,7 @@ async fn disabling_an_endpoint_locks_no_endpoint_after_a_later_one() {
             retried(&high_fails, Duration::from_secs(60)),
             gone(&low_gone),
         ];
-        leases::finish(&mut conn, DispatcherId::new(), &batch).await
+        recording::record(&mut conn, DispatcherId::new(), &batch).await
     });
     wait_for_lock(&mut world).await;
     // Whoever holds the lower one may go on to the higher one.
@@ -139,7 +139,7 @@ async fn disabling_endpoints_and_changing_them_at_once_never_wait_in_a_circle() 
         let mut conn = world.connect().await;
         both.spawn(async move {
             let batch = claims.map(|claim| gone(&claim));
-            leases::finish(&mut conn, DispatcherId::new(), &batch)
+            recording::record(&mut conn, DispatcherId::new(), &batch)
                 .await
                 .expect("recorded");
         });
@@ -164,7 +164,8 @@ async fn ending_the_leases_of_a_silent_one_does_not_wait_for_rows_that_are_being
         .await;
     let mut recorder = world.connect().await;
     begin(&mut recorder).await;
-    let finished = leases::finish(&mut recorder, world.dispatcher, &[delivered(&claims[0])]).await;
+    let finished =
+        recording::record(&mut recorder, world.dispatcher, &[delivered(&claims[0])]).await;
     assert_eq!(finished.ok(), Some(1));
     world
         .conn

@@ -9,7 +9,8 @@ use futures_util::StreamExt;
 use reprise_core::delivery::DeliveryStatus;
 use reprise_core::endpoint::EndpointStatus;
 use reprise_core::ids::{DispatcherId, LeaseToken};
-use reprise_core::store::leases::{self, FinishedAttempt, UnusedLease};
+use reprise_core::store::leases::{self, UnusedLease};
+use reprise_core::store::recording::{self, FinishedAttempt};
 use reprise_core::store::{StoreError, dispatchers, lost};
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ use crate::attempts::{delivered, failed, gone, retried};
 use crate::world::{World, begin, commit, settings};
 
 async fn finish(world: &mut World, finished: &[FinishedAttempt]) -> usize {
-    leases::finish(&mut world.conn, world.dispatcher, finished)
+    recording::record(&mut world.conn, world.dispatcher, finished)
         .await
         .expect("recorded")
 }
@@ -103,7 +104,7 @@ async fn an_attempt_and_what_follows_from_it_are_recorded_together_or_not_at_all
             .await;
     }
     let before = world.rows().await;
-    let refused = leases::finish(&mut world.conn, world.dispatcher, &ends).await;
+    let refused = recording::record(&mut world.conn, world.dispatcher, &ends).await;
     assert!(matches!(refused, Err(StoreError::Failed(_))), "{refused:?}");
     assert_eq!(world.rows().await, before);
 }

@@ -272,17 +272,19 @@ async fn a_commit_takes_what_it_has_room_for_and_leaves_the_rest() {
         events,
     };
     let wanted = [publication(wide, &many[..]), publication(narrow, &one[..])];
-    let published = events::publish_together(&mut world.conn, &wanted)
+    let published = events::publish_together(&mut world.conn, &wanted, None)
         .await
-        .expect("stored");
+        .expect("stored")
+        .published;
     assert!(
         matches!(&published[0], Published::Stored { delivery_counts, .. } if delivery_counts == &[6; 200])
     );
     assert_eq!(published[1], Published::NoRoom);
     assert_eq!(world.number("SELECT count(*) FROM events").await, 200);
-    let published = events::publish_together(&mut world.conn, &wanted[1..])
+    let published = events::publish_together(&mut world.conn, &wanted[1..], None)
         .await
-        .expect("stored");
+        .expect("stored")
+        .published;
     assert!(
         matches!(&published[0], Published::Stored { delivery_counts, .. } if delivery_counts == &[1])
     );
@@ -307,9 +309,10 @@ async fn a_tenant_whose_endpoints_changed_is_left_out_of_a_commit_alone() {
             events,
         })
         .collect();
-    let published = events::publish_together(&mut world.conn, &wanted)
+    let published = events::publish_together(&mut world.conn, &wanted, None)
         .await
-        .expect("stored");
+        .expect("stored")
+        .published;
     assert_eq!(published[0], Published::SubscriptionsChanged);
     assert!(matches!(published[1], Published::Stored { .. }));
     assert_eq!(world.number("SELECT count(*) FROM deliveries").await, 1);

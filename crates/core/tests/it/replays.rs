@@ -4,7 +4,7 @@ use diesel_async::SimpleAsyncConnection;
 use reprise_core::delivery::{Delivery, DeliveryStatus, ReplayRefusal, ReplaySource};
 use reprise_core::endpoint::EndpointStatus;
 use reprise_core::ids::{DeliveryId, EndpointId};
-use reprise_core::store::leases;
+use reprise_core::store::recording;
 use reprise_core::store::replays::{self, ReplayOrder, Urgency};
 
 use crate::attempts::{delivered, retried};
@@ -51,7 +51,7 @@ async fn delivered_one() -> (World, Account, EndpointId, DeliveryId) {
     let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
     world.publish(account, &event(b"{\"a\": 1}")).await;
     let claim = world.claim(1).await.remove(0);
-    leases::finish(&mut world.conn, world.dispatcher, &[delivered(&claim)])
+    recording::record(&mut world.conn, world.dispatcher, &[delivered(&claim)])
         .await
         .expect("recorded");
     (world, account, endpoint, claim.delivery_id)
@@ -90,7 +90,7 @@ async fn a_replay_of_a_replay_names_it_and_shares_its_first_delivery() {
     let second = replay(&mut world, account, first, Urgency::Normal).await;
     let claim = world.claim(1).await.remove(0);
     let end = [delivered(&claim)];
-    let finished = leases::finish(&mut world.conn, world.dispatcher, &end).await;
+    let finished = recording::record(&mut world.conn, world.dispatcher, &end).await;
     finished.expect("recorded");
     let third = replay(&mut world, account, second.id, Urgency::Normal).await;
     let third = world.delivery(account, third.id).await;
@@ -181,7 +181,7 @@ async fn a_replay_is_made_exactly_when_the_rules_of_its_source_allow_it() {
     assert_eq!(leased.status, DeliveryStatus::Delivering);
     assert_eq!(check(&mut world, account, id).await, refused, "delivering");
     let retry = retried(&claim, std::time::Duration::ZERO);
-    let finished = leases::finish(&mut world.conn, world.dispatcher, &[retry]).await;
+    let finished = recording::record(&mut world.conn, world.dispatcher, &[retry]).await;
     finished.expect("recorded");
     assert_eq!(source(&mut world, account, id).await.payload_bytes, Some(2));
     assert_eq!(check(&mut world, account, id).await, Ok(()), "retrying");

@@ -6,7 +6,7 @@ use diesel_async::SimpleAsyncConnection;
 use reprise_core::delivery::{DeliveryStatus, ReplayRefusal};
 use reprise_core::ids::{DeliveryId, first_uuid_at};
 use reprise_core::store::replays::{self, ReplayOrder, Urgency};
-use reprise_core::store::{attempts, deliveries, leases, messages, partitions};
+use reprise_core::store::{attempts, deliveries, messages, partitions, recording};
 use time::{OffsetDateTime, Weekday};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -221,7 +221,7 @@ async fn a_replay_outlives_its_original() {
         .expect("stored")
         .expect("enabled");
     let claim = world.claim(1).await.remove(0);
-    leases::finish(
+    recording::record(
         &mut world.conn,
         world.dispatcher,
         &[crate::attempts::delivered(&claim)],

@@ -54,9 +54,13 @@ impl Known {
 
 impl KnownEndpoints {
     /// Remembers endpoints that were found to have something; whether there was room for all of them.
-    pub(super) fn add(&mut self, found: &[Key], now: Instant) -> bool {
+    pub(super) fn add<'a>(
+        &mut self,
+        found: impl IntoIterator<Item = &'a Key>,
+        now: Instant,
+    ) -> bool {
         for key in found {
-            if self.by_key.len() >= MAX_KNOWN {
+            if self.by_key.len() >= MAX_KNOWN && !self.by_key.contains_key(key) {
                 return false;
             }
             let known = self.by_key.entry(*key).or_insert(Known {

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use reprise_core::ready_hint::ReadyHint;
 use reprise_core::store::delivery_queue::{self, Claim, ClaimRequest, LimitedEndpoint, ReadyClaim};
 use reprise_core::store::{AsyncPgConnection, StoreError};
 
@@ -17,10 +18,10 @@ pub(crate) struct ReadyEndpoints {
 }
 
 /// Why the claimer looks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Hints {
-    /// Deliveries may have become ready.
-    pub(super) ready: bool,
+    /// Where deliveries may have become ready.
+    pub(super) ready: ReadyHint,
     /// Deliveries may have become ready that were made long ago.
     pub(super) returned: bool,
 }
@@ -48,14 +49,22 @@ impl ReadyEndpoints {
     }
 
     /// Takes hints, and tells whether there is anything to ask PostgreSQL for.
-    pub(super) fn is_worth_a_look(&mut self, hints: Hints) -> bool {
+    pub(super) fn is_worth_a_look(&mut self, hints: &Hints) -> bool {
         let now = Instant::now();
         if hints.returned {
             self.known.look_from_start();
         }
-        if hints.ready {
-            self.known.wake_quiet();
-            self.walk.want(now);
+        match &hints.ready {
+            ReadyHint::Anywhere => {
+                self.known.wake_quiet();
+                self.walk.want(now);
+            }
+            ReadyHint::At(endpoints) => {
+                let is_all_remembered = self.known.add(endpoints, now);
+                if !is_all_remembered {
+                    self.walk.want(now);
+                }
+            }
         }
         let has_candidates = self.known.has_candidates();
         has_candidates || self.walk.is_due(has_candidates, now)

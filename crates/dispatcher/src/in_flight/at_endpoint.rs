@@ -8,15 +8,19 @@ use tokio::sync::Semaphore;
 use super::pace::Pace;
 use crate::config::Limits;
 
-/// What is claimed for one endpoint. It is forgotten when that is nothing.
+/// How many times as much as may be in flight may be claimed ahead. Less, and a fast endpoint waits for claims, which are
+/// small; more, and a dispatcher that dies takes more with it that it had not sent yet.
+const AHEAD: i32 = 4;
+
+/// What is claimed for one endpoint.
 #[derive(Debug)]
 pub(super) struct AtEndpoint {
     pub(super) claimed: i32,
     /// As many as it may have in flight. Express deliveries go without.
     pub(super) places: Arc<Semaphore>,
     pace: Pace,
-    /// Whether it had as much as it may have when something was claimed for it last, so that more may be waiting.
-    is_full: bool,
+    /// Whether something was claimed since the claimer was last asked to look.
+    is_claimed_since: bool,
 }
 
 impl AtEndpoint {
@@ -25,27 +29,38 @@ impl AtEndpoint {
             claimed: 0,
             places: Arc::new(Semaphore::new(usize::from(limits.per_endpoint))),
             pace: Pace::new(now),
-            is_full: false,
+            is_claimed_since: false,
         }
     }
 
-    /// How many may be claimed beyond what may be in flight: at most twice that.
+    /// How many may be claimed beyond what may be in flight. While more than half of that is there none may: many small
+    /// claims cost more than a few large ones.
     pub(super) fn ahead(&self, limits: Limits, now: Instant) -> i32 {
-        self.pace.ahead(now, 2 * i32::from(limits.per_endpoint))
+        let ahead = self.pace.ahead(now, AHEAD * i32::from(limits.per_endpoint));
+        if self.is_low(limits, ahead) { ahead } else { 0 }
     }
 
-    pub(super) fn claim_one(&mut self, limits: Limits, now: Instant) {
+    /// Whether there is nothing to be known of it any more. One that has answered all that it got is remembered for its
+    /// pace, else it would never get more at once than it may have in flight.
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        self.claimed == 0 && self.pace.is_over(now)
+    }
+
+    fn is_low(&self, limits: Limits, ahead: i32) -> bool {
+        self.claimed < (i32::from(limits.per_endpoint) + ahead / 2).max(1)
+    }
+
+    pub(super) fn claim_one(&mut self) {
         self.claimed += 1;
-        self.is_full = self.claimed >= i32::from(limits.per_endpoint) + self.ahead(limits, now);
+        self.is_claimed_since = true;
     }
 
     /// Whether it is time to claim for it again: all that may be in flight is, and half of what may wait is gone.
     pub(super) fn end_one(&mut self, limits: Limits, now: Instant) -> bool {
         self.pace.count(now);
         self.claimed -= 1;
-        let wait_at_most = self.ahead(limits, now) / 2;
-        let is_low = self.claimed <= (i32::from(limits.per_endpoint) + wait_at_most - 1).max(0);
-        is_low && std::mem::replace(&mut self.is_full, false)
+        let ahead = self.pace.ahead(now, AHEAD * i32::from(limits.per_endpoint));
+        self.is_low(limits, ahead) && std::mem::replace(&mut self.is_claimed_since, false)
     }
 }
 
@@ -64,7 +79,7 @@ mod tests {
         let now = Instant::now();
         let mut at_endpoint = AtEndpoint::new(LIMITS, now);
         for _ in 0..4 {
-            at_endpoint.claim_one(LIMITS, now);
+            at_endpoint.claim_one();
         }
         let much_later = now + std::time::Duration::from_secs(1);
         assert!(at_endpoint.end_one(LIMITS, much_later));
@@ -76,18 +91,19 @@ mod tests {
         let now = Instant::now();
         let mut at_endpoint = AtEndpoint::new(LIMITS, now);
         for _ in 0..20 {
-            at_endpoint.claim_one(LIMITS, now);
+            at_endpoint.claim_one();
             at_endpoint.end_one(LIMITS, now);
         }
         assert_eq!(
             at_endpoint.ahead(LIMITS, now),
-            8,
-            "twice what may be in flight"
+            16,
+            "four times what may be in flight"
         );
-        for _ in 0..12 {
-            at_endpoint.claim_one(LIMITS, now);
+        for _ in 0..20 {
+            at_endpoint.claim_one();
         }
+        assert_eq!(at_endpoint.ahead(LIMITS, now), 0, "it has enough");
         let is_time = std::iter::repeat_with(|| at_endpoint.end_one(LIMITS, now));
-        assert_eq!(is_time.take(12).position(|is_time| is_time), Some(4));
+        assert_eq!(is_time.take(20).position(|is_time| is_time), Some(8));
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// What is answered in this time may be claimed ahead: a claim and the loading of its payloads take some milliseconds, in
 /// which a fast endpoint would have nothing to do. Longer, and more waits here where another dispatcher could send it.
-const WINDOW: Duration = Duration::from_millis(10);
+const WINDOW: Duration = Duration::from_millis(20);
 
 /// Counts what an endpoint has answered in this window of time and the last one.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,11 @@ impl Pace {
             };
         }
         self.in_window += 1;
+    }
+
+    /// Whether nothing was answered lately.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.window_from) >= 2 * WINDOW
     }
 
     /// What may be claimed ahead, `at_most` so much: what was answered in a window. An endpoint that has stopped to answer

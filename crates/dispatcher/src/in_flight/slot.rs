@@ -1,6 +1,5 @@
 //! One delivery's part of what may be in flight.
 
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -47,11 +46,8 @@ impl Drop for Slot {
         let now = Instant::now();
         let mut books = self.shared.books();
         let mut may_claim = false;
-        if let Entry::Occupied(mut at_endpoint) = books.endpoints.entry(self.endpoint_id) {
-            may_claim = at_endpoint.get_mut().end_one(limits, now);
-            if at_endpoint.get().claimed == 0 {
-                at_endpoint.remove();
-            }
+        if let Some(at_endpoint) = books.endpoints.get_mut(&self.endpoint_id) {
+            may_claim = at_endpoint.end_one(limits, now);
         }
         may_claim |= take_one(&mut books.by_tenant, self.tenant_id) >= i32::from(limits.per_tenant);
         books.payload_bytes -= self.payload_bytes;

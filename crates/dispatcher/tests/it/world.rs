@@ -153,9 +153,12 @@ impl World {
     }
 
     pub(crate) async fn wake(&self) {
-        notifications::notify_ready(&mut *self.conn().await)
-            .await
-            .expect("notified");
+        notifications::notify_ready(
+            &mut *self.conn().await,
+            &reprise_core::ready_hint::ReadyHint::Anywhere,
+        )
+        .await
+        .expect("notified");
     }
 
     /// Replays a delivery, ahead of everything else.

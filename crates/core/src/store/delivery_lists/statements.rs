@@ -46,43 +46,48 @@ macro_rules! read_from {
     };
     ($source:expr, $end:expr, $order:expr, $rows:expr) => {
         concat!(
-            "SELECT scanned.*, leased.is_leased, scanned.passes AND leased.is_wanted AS is_match
+            // The leases of a page are looked up after it was cut; those of what is scanned, only where they filter.
+            "SELECT page.*, coalesce(queued.lease_token IS NOT NULL AND queued.due_at > now(), false) AS is_leased
              FROM (
-                 SELECT found.*, found.position = ",
+                 SELECT *
+                 FROM (
+                     SELECT found.*, found.position = ",
             $rows,
             " AS is_last_scanned,
-                        ($4::uuid IS NULL OR endpoint_id = $4)
-                        AND ($5::text IS NULL OR status = $5)
-                        AND ($6::text IS NULL OR event_type = $6)
-                        AND ($7::text IS NULL OR event_group IS NOT DISTINCT FROM $7)
-                        AND ($8::int4 IS NULL OR final_http_status IS NOT DISTINCT FROM $8)
-                        AND ($9::uuid IS NULL OR replay_of_delivery_id IS NOT DISTINCT FROM $9)
-                        AND ($10::timestamptz IS NULL OR created_at >= $10)
-                        AND ($11::timestamptz IS NULL OR created_at < $11)
-                        AND ($13::uuid IS NULL OR event_id = $13)
-                        AND id >= $3 AS passes
-                 FROM (
-                     SELECT indexed.*, row_number() OVER (ORDER BY ",
+                            ($4::uuid IS NULL OR endpoint_id = $4)
+                            AND ($5::text IS NULL OR status = $5)
+                            AND ($6::text IS NULL OR event_type = $6)
+                            AND ($7::text IS NULL OR event_group IS NOT DISTINCT FROM $7)
+                            AND ($8::int4 IS NULL OR final_http_status IS NOT DISTINCT FROM $8)
+                            AND ($9::uuid IS NULL OR replay_of_delivery_id IS NOT DISTINCT FROM $9)
+                            AND ($10::timestamptz IS NULL OR created_at >= $10)
+                            AND ($11::timestamptz IS NULL OR created_at < $11)
+                            AND ($13::uuid IS NULL OR event_id = $13)
+                            AND id >= $3
+                            AND ($12::bool IS NULL OR $12 = coalesce(
+                                (SELECT lease_token IS NOT NULL AND due_at > now() FROM delivery_queue
+                                 WHERE tenant_id = $1 AND delivery_id = found.id),
+                                false
+                            )) AS is_match
+                     FROM (
+                         SELECT indexed.*, row_number() OVER (ORDER BY ",
             $order,
             ") AS position
-                     FROM (",
+                         FROM (",
             $source,
             " LIMIT ",
             $rows,
             $end,
-            "        ) indexed
-                 ) found
-             ) scanned
-             LEFT JOIN delivery_queue queued ON queued.tenant_id = $1 AND queued.delivery_id = scanned.id
-             CROSS JOIN LATERAL (
-                 SELECT coalesce(queued.lease_token IS NOT NULL AND queued.due_at > now(), false) AS is_leased
-             ) lease
-             CROSS JOIN LATERAL (
-                 SELECT lease.is_leased, ($12::bool IS NULL OR lease.is_leased = $12) AS is_wanted
-             ) leased
-             WHERE (scanned.passes OR scanned.is_last_scanned) AND (leased.is_wanted OR scanned.is_last_scanned)
-             ORDER BY scanned.id DESC
-             LIMIT $14"
+            "            ) indexed
+                     ) found
+                 ) scanned
+                 WHERE is_match OR is_last_scanned
+                 ORDER BY ",
+            $order,
+            " LIMIT $14
+             ) page
+             LEFT JOIN delivery_queue queued ON queued.tenant_id = $1 AND queued.delivery_id = page.id
+             ORDER BY page.id DESC"
         )
     };
 }
@@ -103,6 +108,16 @@ pub(super) const BY_TYPE: ByIndex = read_by!("event_type" = "$6");
 pub(super) const BY_UNSUCCESSFUL_STATUS: ByIndex = read_by!(
     "unsuccessful_status" = "$5",
     "unsuccessful_status IS NOT NULL"
+);
+/// By `deliveries_endpoint_unsuccessful_idx`. Of two columns that are given the first is said to be equal: the comparison of
+/// rows ends a scan by its first column only.
+pub(super) const BY_UNSUCCESSFUL_AT_ENDPOINT: ByIndex = read_from!(
+    "SELECT * FROM deliveries
+     WHERE tenant_id = $1 AND endpoint_id = $4 AND (unsuccessful_status, id) < ($5, $2)
+       AND unsuccessful_status >= $5 AND id < $2 AND unsuccessful_status IS NOT NULL
+     ORDER BY tenant_id DESC, endpoint_id DESC, unsuccessful_status DESC, id DESC",
+    "",
+    "tenant_id DESC, endpoint_id DESC, unsuccessful_status DESC, id DESC"
 );
 /// By `deliveries_replays_idx`, which finds all replays of the same first delivery.
 pub(super) const BY_REPLAY: ByIndex = read_by!(

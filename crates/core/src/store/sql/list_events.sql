@@ -14,13 +14,13 @@ FROM (
            -- Not where rows are read: of a range between two parameters the planner believes that it is next to empty.
            AND id >= $3 AS is_match,
            -- As many as store::scan says.
-           row_number() OVER (ORDER BY id DESC) = 2000 AS is_last_scanned
+           row_number() OVER (ORDER BY id DESC) = 1500 AS is_last_scanned
     FROM (
         SELECT id, event_type, event_group, created_at
         FROM events
         WHERE tenant_id = $1 AND id < $2
         ORDER BY id DESC
-        LIMIT 2000
+        LIMIT 1500
     ) indexed
 ) scanned
 WHERE is_match OR is_last_scanned

@@ -11,27 +11,28 @@ FROM (
     -- Cut to the page before anything else is looked up for its rows.
     SELECT *
     FROM (
-        SELECT id, replay_of_delivery_id IS NULL AS is_match,
+        SELECT tenant_id, endpoint_id, id, replay_of_delivery_id IS NULL AS is_match,
                -- As many as store::scan says.
-               row_number() OVER (ORDER BY tenant_id DESC, endpoint_id DESC, id DESC) = 2000 AS is_last_scanned
+               row_number() OVER (ORDER BY tenant_id DESC, endpoint_id DESC, id DESC) = 1500 AS is_last_scanned
         FROM (
             -- In the order of all the index's columns, so that the planner has one way to go.
             SELECT tenant_id, endpoint_id, id, replay_of_delivery_id
             FROM deliveries
             WHERE tenant_id = $1 AND (endpoint_id, id) < ($2, $3) AND endpoint_id >= $2 AND id < $3
             ORDER BY tenant_id DESC, endpoint_id DESC, id DESC
-            LIMIT 2000
+            LIMIT 1500
         ) indexed
     ) scanned
     WHERE is_match OR is_last_scanned
-    ORDER BY id DESC
+    ORDER BY tenant_id DESC, endpoint_id DESC, id DESC
     LIMIT $4
 ) first
 CROSS JOIN LATERAL (
     SELECT coalesce(
         (SELECT id FROM deliveries
          WHERE tenant_id = $1 AND first_delivery_id >= first.id AND first_delivery_id <= first.id
-           AND replay_of_delivery_id IS NOT NULL
+           -- A replay's id is above what it replays: partitions before that are left alone.
+           AND id > first.id AND replay_of_delivery_id IS NOT NULL
          ORDER BY tenant_id DESC, first_delivery_id DESC, id DESC LIMIT 1),
         first.id) AS id
 ) newest_id

@@ -7,6 +7,7 @@
 -- $3..$7 events: tenant, id, type, group, payload
 -- $8..$17 deliveries: tenant, id, event, endpoint, owner, first attempt, whether to send (else skipped), the event's
 -- type, group and payload size
+-- $18, $19 the channel on which dispatchers are told, and what (null: nothing)
 WITH unchanged AS MATERIALIZED (
     SELECT tenants.id
     FROM unnest($1::uuid[], $2::int8[]) AS matched (id, endpoints_version)
@@ -41,4 +42,5 @@ queued AS (
     FROM delivery
     WHERE is_sent
 )
-SELECT id AS tenant_id, now() AS created_at FROM unchanged
+-- Of notifications in one commit that say the same PostgreSQL sends one.
+SELECT id AS tenant_id, now() AS created_at, CASE WHEN $19::text IS NOT NULL THEN pg_notify($18, $19) END FROM unchanged
