@@ -67,6 +67,12 @@ pub async fn run_user(database_url: &SecretText, command: UserCommand) -> anyhow
             let password_hash = read_password_hash()?;
             let mut conn = connect(database_url).await?;
             let tenant_id = TenantId::from_uuid(tenant_id);
+            if !tenants::exists(&mut conn, tenant_id)
+                .await
+                .map_err(unmigrated)?
+            {
+                bail!("there is no tenant {}", tenant_id.as_uuid());
+            }
             let user_id = users::insert(
                 &mut conn,
                 tenant_id,
@@ -157,11 +163,13 @@ fn explain_taken(error: StoreError, username: &str) -> anyhow::Error {
             "the username '{username}' is taken; usernames are unique over all tenants"
         ),
         StoreError::Unavailable(_) | StoreError::Corrupt(_) | StoreError::Failed(_) => {
-            anyhow::Error::new(error).context(
-                "is the database migrated (`reprise-api migrate`), and does the tenant exist?",
-            )
+            unmigrated(error)
         }
     }
+}
+
+fn unmigrated(error: StoreError) -> anyhow::Error {
+    anyhow::Error::new(error).context("is the database migrated (`reprise-api migrate`)?")
 }
 
 fn read_password_hash() -> anyhow::Result<String> {

@@ -1,12 +1,14 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{DatabaseArgs, KeyArgs, ServeArgs};
 
 /// The HTTP API of Reprise: webhook delivery and redelivery on PostgreSQL.
 #[derive(Parser)]
-#[command(name = "reprise-api", version, args_conflicts_with_subcommands = false)]
+#[command(name = "reprise-api", version)]
 pub struct Cli {
     /// Where the database is.
     #[command(flatten)]
@@ -20,6 +22,35 @@ pub struct Cli {
     /// Settings of `serve`, when no command is named.
     #[command(flatten)]
     pub serve: ServeArgs,
+}
+
+impl Cli {
+    /// Reads the command line. Ends the program when it asks for help, or is wrong.
+    pub fn read() -> Self {
+        let matches = Self::command().get_matches();
+        if let Some(flag) = misplaced(&matches) {
+            let message = format!(
+                "--{flag} must stand behind the command that it is for, as in `reprise-api serve --{flag} …`"
+            );
+            Self::command()
+                .error(ErrorKind::ArgumentConflict, message)
+                .exit();
+        }
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// A flag of `serve` that stands before a command, where nobody would read it. Clap can refuse these only together with
+/// the flags of all commands.
+fn misplaced(matches: &ArgMatches) -> Option<String> {
+    matches.subcommand_name()?;
+    let serve = ServeArgs::augment_args(clap::Command::new("serve"));
+    let mut flags = serve.get_arguments();
+    let found = flags.find(|flag| {
+        let source = matches.value_source(flag.get_id().as_str());
+        source == Some(ValueSource::CommandLine)
+    })?;
+    found.get_long().map(str::to_owned)
 }
 
 /// How to log.

@@ -7,13 +7,14 @@ use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpResponse, ResponseError};
 use reprise_core::delivery::{DeliveryStatus, ReplayRefusal};
 use reprise_core::scope::Scope;
+use reprise_core::signing::RotationRefusal;
 use reprise_core::store::{DieselError, StoreError};
 use serde::Serialize;
 use thiserror::Error;
 use tracing::error;
 use utoipa::ToSchema;
 
-use crate::faults::{Fault, Faults};
+use crate::faults::{Fault, Faults, name};
 
 /// Seconds after which a client may try again when PostgreSQL is away or too much is under way.
 const RETRY_AFTER_SECONDS: u32 = 2;
@@ -57,6 +58,9 @@ pub enum ApiError {
     /// The endpoint is deleted and can't be changed.
     #[error("The endpoint is deleted")]
     EndpointDeleted,
+    /// Another rotation's overlap has not ended.
+    #[error("{}", RotationRefusal::OverlapLasts)]
+    OverlapLasts,
     /// The tenant has as many endpoints as it may have.
     #[error("A tenant has at most {0} endpoints")]
     TooManyEndpoints(i64),
@@ -141,6 +145,7 @@ impl ApiError {
                 ReplayRefusal::PayloadExpired => (StatusCode::GONE, "payload_expired"),
             },
             Self::EndpointDeleted => (StatusCode::CONFLICT, "endpoint_deleted"),
+            Self::OverlapLasts => (StatusCode::CONFLICT, "overlap_lasts"),
             Self::TooManyEndpoints(_) => (StatusCode::CONFLICT, "too_many_endpoints"),
             Self::TooManyApiKeys(_) => (StatusCode::CONFLICT, "too_many_api_keys"),
             Self::TooManyDeliveries(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_deliveries"),
@@ -210,6 +215,18 @@ impl ResponseError for ApiError {
 impl From<Faults> for ApiError {
     fn from(faults: Faults) -> Self {
         Self::Invalid(faults)
+    }
+}
+
+impl From<RotationRefusal> for ApiError {
+    fn from(refusal: RotationRefusal) -> Self {
+        match refusal {
+            RotationRefusal::OverlapLasts => Self::OverlapLasts,
+            RotationRefusal::SameSecret => {
+                let loc = vec![name("body"), name("secret")];
+                Faults::one(loc, "value_error", format!("Value error, {refusal}")).into()
+            }
+        }
     }
 }
 

@@ -124,9 +124,7 @@ struct Publication<'a> {
 impl Publication<'_> {
     async fn store(self, key: Option<&Key>) -> Result<HttpResponse, ApiError> {
         let state = self.state;
-        let answer = state
-            .with_connection(async |conn| idempotency::once(conn, key, self).await)
-            .await?;
+        let answer = idempotency::once_in_turn(state, key, self).await?;
         state.wake_up.ask(&ReadyHint::Anywhere);
         Ok(accepted(answer))
     }

@@ -22,7 +22,8 @@ pub use body::{Fields, list_body};
 pub use field::Field;
 pub use query::Query;
 
-/// Faults told at once at most. A body can have a million of them; the answer shall not be larger than the request.
+/// Faults told at once at most: some hundred KB, besides what they repeat of the request's own names. A body can have a
+/// million, of two bytes each.
 const MAX_FAULTS: usize = 1_000;
 
 /// One step of the way to a value.

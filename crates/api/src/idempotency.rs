@@ -98,13 +98,17 @@ pub trait KeyedWork: Send {
     ) -> impl Future<Output = Result<Vec<u8>, ApiError>> + Send;
 }
 
-/// [`once`], with a connection that is taken when it is this request's turn: a repeat that comes while the first is
-/// running waits without one. Else a few repeats of a slow request would hold every connection there is. Requests to
-/// other processes wait inside PostgreSQL.
+/// Does `work` once per key and returns its answer; without a key, each time. The answer and what `work` stores are one
+/// commit.
+///
+/// The connection is taken when it is this request's turn: a repeat that comes while the first is running waits without
+/// one. Else a few repeats of a slow request would hold every connection there is. Requests to other processes wait inside
+/// PostgreSQL.
 ///
 /// # Errors
 ///
-/// Those of [`once`], and [`ApiError::Unavailable`] when PostgreSQL is away, or the first one takes too long.
+/// What `work` returns, with nothing kept; [`ApiError::IdempotencyConflict`] for the same key with another body;
+/// [`ApiError::Unavailable`] when PostgreSQL is away, or the first one takes too long.
 pub async fn once_in_turn(
     state: &AppState,
     key: Option<&Key>,
@@ -119,13 +123,8 @@ pub async fn once_in_turn(
         .await
 }
 
-/// Does `work` once per key and returns its answer; without a key, each time. The answer and what `work` stores are
-/// one commit. A repeat that comes while the first is running waits for it.
-///
-/// # Errors
-///
-/// What `work` returns, with nothing kept; [`ApiError::IdempotencyConflict`] for the same key with another body.
-pub async fn once(
+/// [`once_in_turn`], when it is its turn in this process.
+async fn once(
     conn: &mut AsyncPgConnection,
     key: Option<&Key>,
     work: impl KeyedWork,

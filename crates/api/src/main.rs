@@ -38,7 +38,6 @@ mod wake_up;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use mimalloc::MiMalloc;
 use reprise_core::sealing::KeyRing;
 use reprise_core::secret::SecretText;
@@ -53,7 +52,7 @@ use crate::config::ServeConfig;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    match run(Cli::read()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The reader may have closed the pipe; there is nobody else to tell then.

@@ -91,13 +91,8 @@ async fn insert(
         return Ok(replay);
     }
     // Why not may cost another look.
-    let source = store::find_source(conn, tenant_id, order.delivery_id)
+    let source = store::find_source(conn, tenant_id, order)
         .await?
-        .filter(|source| {
-            order
-                .endpoint_id
-                .is_none_or(|id| id == source.delivery.endpoint_id)
-        })
         .ok_or_else(not_found)?;
     source.check()?;
     // What forbade it has gone meanwhile.

@@ -28,8 +28,8 @@ pub fn configure(config: &mut ServiceConfig) {
 /// What needs no credentials.
 fn open(config: &mut ServiceConfig) {
     config
-        .service(path("/healthz").get(health::live))
-        .service(path("/readyz").get(health::ready))
+        .service(path("/healthz").get_and_head(health::live))
+        .service(path("/readyz").get_and_head(health::ready))
         .service(path("/metrics").get(metrics::show))
         .service(path("/openapi.json").get(openapi::json))
         .service(path("/docs").get(docs::lead))

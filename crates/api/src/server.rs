@@ -8,6 +8,7 @@ use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use anyhow::Context;
 use reprise_core::secret::SecretText;
+use reprise_core::store::endpoints::check_keys;
 use reprise_core::store::{Database, StoreError, partitions};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,13 +36,15 @@ const PARTITIONS_RETRY_INTERVAL: Duration = Duration::from_secs(10);
 /// Seconds that requests under way are given after SIGTERM: more than a redelivery waits.
 const SHUTDOWN_SECONDS: u64 = 35;
 
-/// Serves until SIGTERM or SIGINT, then answers what is under way and returns.
+/// Serves until SIGTERM, then answers what is under way and returns. At SIGINT (Ctrl-C) it returns at once, and whoever
+/// was to be answered is cut off.
 ///
 /// # Errors
 ///
-/// When the address can't be served on. PostgreSQL may be away: `/readyz` says so, and requests are answered 503.
+/// When the address can't be served on, or the master keys open nothing in the database. PostgreSQL may be away: `/readyz` says so, and requests are answered 503.
 pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let database = Database::new(config.database_url.expose(), config.database_connections);
+    check_keys(&database, &config.keys).await?;
     let subscriptions = Arc::new(SubscriptionCache::default());
     let wake_up = Arc::new(WakeUp::default());
     let (ingest, writers) = Ingest::new(&database, &subscriptions, &wake_up);

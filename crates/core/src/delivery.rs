@@ -68,6 +68,16 @@ impl DeliveryStatus {
             Self::Delivered | Self::Failed | Self::Canceled | Self::Skipped => true,
         }
     }
+
+    /// The status of a delivery that is stored with this one: a live lease makes an unfinished one `delivering`.
+    #[must_use]
+    pub const fn with_lease(self, is_leased: bool) -> Self {
+        if is_leased && !self.is_terminal() {
+            Self::Delivering
+        } else {
+            self
+        }
+    }
 }
 
 impl fmt::Display for DeliveryStatus {
@@ -144,11 +154,11 @@ impl Delivery {
     }
 }
 
-/// A delivery that someone wants replayed, with what decides whether it can be.
+/// What decides whether a delivery can be replayed.
 #[derive(Clone, Debug)]
 pub struct ReplaySource {
-    /// The delivery that was named.
-    pub delivery: Delivery,
+    /// Where the delivery stands; in B's family the first one of the event to the endpoint, whichever is named.
+    pub status: DeliveryStatus,
     /// Where its endpoint stands now.
     pub endpoint_status: EndpointStatus,
     /// The payload's size, or `None` once retention has removed it.
@@ -177,7 +187,7 @@ impl ReplaySource {
     ///
     /// The first rule that forbids it.
     pub fn check(&self) -> Result<(), ReplayRefusal> {
-        match self.delivery.status {
+        match self.status {
             DeliveryStatus::Pending | DeliveryStatus::Delivering => {
                 return Err(ReplayRefusal::NotFinished);
             }

@@ -121,7 +121,7 @@ impl EndpointUrl {
             return Err(UrlError::HttpNotAllowed);
         }
         if REFUSED_PORTS.contains(&self.port) {
-            return Err(UrlError::Port);
+            return Err(UrlError::Port(self.port));
         }
         match &self.host {
             Host::Domain(name) => check_name(name, &rules.guard),

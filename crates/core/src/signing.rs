@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 pub use self::prefix::{SignaturePrefix, SignaturePrefixError};
-pub use self::rotation::{Overlap, PreviousSecret, SigningSecrets};
+pub use self::rotation::{Overlap, PreviousSecret, RotationRefusal, SigningSecrets};
 pub use self::scheme::{SchemeConflict, SchemeConflicts, SchemeOptions, SignatureScheme};
 pub use self::secret::{SigningSecret, SigningSecretError};
 pub use self::standard_key::StandardKeyError;

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use reprise_core::ids::DispatcherId;
 use reprise_core::ready_hint::ReadyHint;
 use reprise_core::secret::SecretText;
+use reprise_core::store::endpoints::check_keys;
 use reprise_core::store::notifications::{self, EXPRESS, Notification, READY};
 use reprise_core::store::{Database, StoreError, dispatchers, leases};
 use tokio::sync::mpsc;
@@ -79,16 +80,19 @@ impl Dispatcher {
     ///
     /// # Errors
     ///
-    /// The configuration names something that can't be had: the admin port, or the file of authorities.
+    /// The configuration names something that can't be had: the admin port, or the file of authorities; or the master keys
+    /// open nothing in the database.
     pub(crate) async fn start(config: Config) -> Result<Self> {
         let signals = Signals::listen()?;
         let stages = Stages::default();
         let outbound = Outbound::new(&config.outbound, stages.connections.clone())?;
         let listener = Listener::bind(config.admin_listen).await?;
+        let database = Database::new(config.database_url.expose(), config.database_connections);
+        check_keys(&database, &config.keys).await?;
         let wakeup = Arc::new(Wakeup::default());
         let shared = Shared {
             id: DispatcherId::new(),
-            database: Database::new(config.database_url.expose(), config.database_connections),
+            database,
             capacity: Capacity::new(config.limits, Arc::clone(&wakeup)),
             wakeup,
             metrics: Arc::new(Metrics::new()),

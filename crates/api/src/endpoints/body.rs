@@ -188,7 +188,7 @@ impl EndpointPatch {
         let signature = self.resolve_signature(&old.signature);
         let secrets = match &self.secret {
             Some(text) => check_secret(signature.as_ref(), text, &faults).map(SigningSecrets::new),
-            None => keep_secrets(signature.as_ref(), &old.secrets, &faults),
+            None => keep_secrets(signature.as_ref(), old, &faults),
         };
         let retry = make_policy(
             self.schedule

@@ -44,7 +44,8 @@ pub struct SignatureBody {
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
 pub struct EndpointBody {
-    /// Where requests go.
+    /// Where requests go: `https://` (or `http://`, where the operator allows it), a public host, and no port of a service
+    /// that receives no webhooks.
     url: String,
     /// A note for people.
     #[schema(max_length = 1_000)]
@@ -84,7 +85,8 @@ pub struct EndpointBody {
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
 pub struct EndpointPatchBody {
-    /// Where requests go.
+    /// Where requests go: `https://` (or `http://`, where the operator allows it), a public host, and no port of a service
+    /// that receives no webhooks.
     #[schema(value_type = String, required = false)]
     url: Option<String>,
     /// A note for people; null: none.
@@ -105,7 +107,7 @@ pub struct EndpointPatchBody {
     /// Another signing secret, at once; one that overlaps with the old one: `rotate-secret`.
     #[schema(value_type = String, required = false, max_length = 256)]
     secret: Option<String>,
-    /// How requests are signed; null: `standard`.
+    /// How requests are signed; null: `standard`. Another scheme ends a rotation's overlap.
     signature: Option<SignatureBody>,
     /// Attempts begun in a second at most, over all dispatchers; null: any number.
     #[schema(minimum = 1, maximum = 10_000)]

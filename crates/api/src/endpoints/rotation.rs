@@ -30,7 +30,7 @@ pub struct RotationBody {
     /// The new secret, made by us if it is not given; as for a new endpoint.
     #[schema(max_length = 256)]
     secret: Option<String>,
-    /// Seconds for which the old secret goes on signing.
+    /// Seconds for which the old secret goes on signing; 0 ends at once whatever signs besides the new one.
     #[schema(minimum = 0, maximum = 604_800, default = 86_400)]
     overlap_seconds: Option<i32>,
 }
@@ -85,8 +85,9 @@ impl Rotation {
 /// Gives the endpoint another signing secret. The answer holds it, here and never again.
 ///
 /// In the scheme `standard` both secrets sign until the overlap ends. The schemes with one signature use the new one at
-/// once, or, if `overlap_seconds` was sent, the old one until it ends. At most two secrets sign: a second rotation ends
-/// an overlap that is under way.
+/// once, or, if `overlap_seconds` was sent, the old one until it ends. While an overlap lasts another rotation is 409,
+/// since receivers may know the old secret alone; with `overlap_seconds` 0 it ends the overlap, and only the new secret
+/// signs from then on.
 #[utoipa::path(
     post, path = "/v1/webhooks/endpoints/{endpoint_id}/rotate-secret", tag = "endpoints",
     operation_id = "rotate_secret", params(("endpoint_id" = String, Path)), request_body = Option<RotationBody>,

@@ -1,6 +1,7 @@
 //! What a caller may say of an endpoint's signature.
 
 use reprise_core::custom_headers::{CustomHeaders, HeaderName};
+use reprise_core::endpoint::EndpointSettings;
 use reprise_core::signing::{
     SchemeName, SchemeOptions, SignatureAlgorithm, SignaturePrefix, SignatureScheme, SigningSecret,
     SigningSecretError, SigningSecrets,
@@ -106,10 +107,11 @@ pub(super) fn check_secret(
 /// The secrets that an endpoint has, for the scheme that it gets.
 pub(super) fn keep_secrets(
     signature: Option<&SignatureScheme>,
-    secrets: &SigningSecrets,
+    old: &EndpointSettings,
     faults: &Faults,
 ) -> Option<SigningSecrets> {
-    noted(secrets.read_for(signature?), faults)
+    let kept = old.secrets.change_scheme(&old.signature, signature?);
+    noted(kept, faults)
 }
 
 fn noted<T>(parsed: Result<T, SigningSecretError>, faults: &Faults) -> Option<T> {

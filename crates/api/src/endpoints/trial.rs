@@ -20,7 +20,7 @@ use tracing::debug;
 use utoipa::ToSchema;
 
 use super::not_found;
-use crate::attempt_waiters::{soon, wait_for_attempt};
+use crate::attempt_waiters::{Place, soon, wait_for_attempt};
 use crate::auth::Caller;
 use crate::body::pass_over;
 use crate::deliveries::WebhookDeliveryResponse;
@@ -114,18 +114,12 @@ pub async fn verify(
     let deadline = Instant::now() + wait;
     let challenge = format!("{:032x}", rand::random::<u128>());
     let payload = json!({"type": "webhook.challenge", "challenge": challenge});
-    let place = state.attempt_waiters.take_place(caller.tenant_id)?;
+    // Who does not wait needs no place among those who do.
+    let place = (!wait.is_zero()).then(|| state.attempt_waiters.take_place(caller.tenant_id));
+    let place = place.transpose()?;
     let (delivery, url) = send(&state, &caller, id, EventType::challenge(), &payload).await?;
-    let attempt_id = delivery.attempt_id;
-    let tenant_id = caller.tenant_id;
-    let answer = wait_for_attempt(&state, &place, tenant_id, attempt_id, deadline).await?;
-    let attempt = match answer {
-        Some(_) => {
-            soon(&state, async |conn| {
-                attempts::find(conn, tenant_id, attempt_id).await
-            })
-            .await?
-        }
+    let attempt = match place {
+        Some(place) => hear(&state, &place, &delivery, deadline).await?,
         None => None,
     };
     let judged = match &attempt {
@@ -209,6 +203,24 @@ fn echoes(body: &[u8], challenge: &str) -> bool {
         }
     };
     said == challenge
+}
+
+/// Waits for the challenge's attempt; `None` when there was none by then.
+async fn hear(
+    state: &AppState,
+    place: &Place,
+    delivery: &Delivery,
+    deadline: Instant,
+) -> Result<Option<Attempt>, ApiError> {
+    let (tenant_id, attempt_id) = (delivery.tenant_id, delivery.attempt_id);
+    let answer = wait_for_attempt(state, place, tenant_id, attempt_id, deadline).await?;
+    if answer.is_none() {
+        return Ok(None);
+    }
+    soon(state, async |conn| {
+        attempts::find(conn, tenant_id, attempt_id).await
+    })
+    .await
 }
 
 /// Takes back a challenge that was not answered in time, and says why it was not.

@@ -77,7 +77,8 @@ pub struct EndpointResponse {
     secret_hint: String,
     /// With `ed25519`, what receivers verify with: `whpk_…`.
     public_key: Option<String>,
-    /// Until then the secret before the last rotation signs too.
+    /// Until then the secret before the last rotation signs: besides the present one, or, in the schemes with one
+    /// signature, instead of it.
     #[schema(value_type = Option<String>, format = DateTime)]
     previous_secret_expires_at: Option<Timestamp>,
     enabled: bool,

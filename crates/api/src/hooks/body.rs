@@ -22,7 +22,8 @@ use crate::faults::{Faults, Field, Fields, name};
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
 pub struct HookBody {
-    /// Where requests go.
+    /// Where requests go: `https://` (or `http://`, where the operator allows it), a public host, and no port of a service
+    /// that receives no webhooks.
     url: String,
     /// Whether it gets anything; default false.
     active: Option<bool>,
@@ -41,19 +42,21 @@ pub struct HookBody {
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
 pub struct HookPatchBody {
-    /// Where requests go.
+    /// Where requests go: `https://` (or `http://`, where the operator allows it), a public host, and no port of a service
+    /// that receives no webhooks.
     #[schema(value_type = String, required = false)]
     url: Option<String>,
     /// Whether it gets anything.
+    #[schema(value_type = bool, required = false)]
     active: Option<bool>,
     /// `subject` (itself and everything below it), `subject:action` or `*`. At most 100, where a subject counts for two.
-    #[schema(min_items = 1, max_items = 100)]
+    #[schema(value_type = Vec<String>, required = false, min_items = 1, max_items = 100)]
     events: Option<Vec<String>>,
     /// A header sent besides ours: `Name: value`. It replaces all that were there, unless it is the one that is shown; null
     /// removes them.
     header: Option<String>,
     /// Another secret, at once.
-    #[schema(max_length = 256)]
+    #[schema(value_type = String, required = false, max_length = 256)]
     secret: Option<String>,
 }
 
@@ -76,30 +79,30 @@ struct Events {
 impl HookDraft {
     /// Reads the body of a new hook.
     pub(super) fn read_new(body: &[u8], rules: &UrlRules) -> Result<Self, Faults> {
-        Self::read(body, |fields| {
-            fields.required("url", |field| read_url(field, rules))
-        })
-    }
-
-    /// Reads the body of a change.
-    pub(super) fn read_change(body: &[u8], rules: &UrlRules) -> Result<Self, Faults> {
-        Self::read(body, |fields| {
-            fields.take("url").and_then(|field| read_url(field, rules))
-        })
-    }
-
-    fn read(
-        body: &[u8],
-        url: impl FnOnce(&mut Fields) -> Option<EndpointUrl>,
-    ) -> Result<Self, Faults> {
         let faults = Faults::default();
         let mut fields = Fields::from_body(body, &faults)?;
         let draft = Self {
-            url: url(&mut fields),
+            url: fields.required("url", |field| read_url(field, rules)),
             active: fields.optional("active", Field::boolean),
             events: fields.optional("events", read_events),
             header: fields.take("header").and_then(read_header),
-            secret: fields.optional("secret", |field| field.text_up_to(256)),
+            secret: fields.optional("secret", read_secret),
+            faults,
+        };
+        fields.finish();
+        Ok(draft)
+    }
+
+    /// Reads the body of a change. As in A's family, null is refused where there is nothing that it could mean.
+    pub(super) fn read_change(body: &[u8], rules: &UrlRules) -> Result<Self, Faults> {
+        let faults = Faults::default();
+        let mut fields = Fields::from_body(body, &faults)?;
+        let draft = Self {
+            url: fields.take("url").and_then(|field| read_url(field, rules)),
+            active: fields.take("active").and_then(Field::boolean),
+            events: fields.take("events").and_then(read_events),
+            header: fields.take("header").and_then(read_header),
+            secret: fields.take("secret").and_then(read_secret),
             faults,
         };
         fields.finish();
@@ -172,6 +175,10 @@ impl HookDraft {
         });
         self.faults.unless(change)
     }
+}
+
+fn read_secret(field: Field) -> Option<String> {
+    field.text_up_to(256)
 }
 
 fn read_events(field: Field) -> Option<Events> {

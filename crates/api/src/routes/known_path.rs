@@ -31,6 +31,17 @@ impl KnownPath {
         self.on(Method::GET, web::get().to(handler))
     }
 
+    /// Answers HEAD as GET, for probes that ask so; the server leaves the body out. Only of what reads nothing large.
+    pub(super) fn get_and_head<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args> + Clone,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on(Method::HEAD, web::head().to(handler.clone()))
+            .get(handler)
+    }
+
     /// Answers POST.
     pub(super) fn post<F, Args>(self, handler: F) -> Self
     where

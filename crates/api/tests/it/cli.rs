@@ -1,10 +1,11 @@
 //! The command line: what is printed where, and what a mistake looks like.
 
 use reprise_testkit::database::TestDatabase;
+use reprise_testkit::fixture::SECRET_KEY;
 use serde_json::Value;
 
 use crate::command::{json, run, run_with_input, stderr, stdout};
-use crate::stage::Stage;
+use crate::stage::{Stage, UNKNOWN_ID};
 
 const CREATE: [&str; 6] = ["tenant", "create", "--name", "Acme", "--username", "acme"];
 
@@ -114,6 +115,52 @@ fn missing_database_is_named() {
 }
 
 #[test]
+fn flag_before_the_command_that_it_is_for_is_refused_and_not_passed_over() {
+    for (flag, value, command) in [
+        ("--listen", "127.0.0.1:0", "serve"),
+        ("--secret-key-previous", "x", "reseal"),
+        ("--allow-http", "true", "migrate"),
+    ] {
+        let refused = run(&[flag, value, command], &[]);
+        assert_eq!(refused.status.code(), Some(2), "{flag}");
+        let message = stderr(&refused);
+        assert!(
+            message.contains(&format!("{flag} must stand behind the command")),
+            "{message}"
+        );
+    }
+    // One that all commands have may stand anywhere, and is used.
+    for arguments in [
+        ["--database-url", "nonsense", "migrate"],
+        ["migrate", "--database-url", "nonsense"],
+    ] {
+        let refused = stderr(&run(&arguments, &[]));
+        assert!(refused.contains("  DATABASE_URL: "), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn flags_without_a_command_and_variables_with_one_are_used() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let database = TestDatabase::create().await;
+    let environment = [
+        ("DATABASE_URL", database.url()),
+        ("REPRISE_SECRET_KEY", SECRET_KEY),
+    ];
+    let variable = [environment.as_slice(), &[("REPRISE_LISTEN", &address)]].concat();
+    for refused in [
+        run(&["--listen", &address], &environment),
+        run(&["serve", "--listen", &address], &environment),
+        run(&["serve"], &variable),
+    ] {
+        assert_eq!(refused.status.code(), Some(1));
+        let message = stderr(&refused);
+        assert!(message.contains(&address), "{message}");
+    }
+}
+
+#[test]
 fn every_command_has_help() {
     let help = run(&["--help"], &[]);
     assert!(help.status.success());
@@ -199,34 +246,27 @@ async fn further_users_and_keys_can_be_made() {
     ];
     let key = json(&run(&arguments, &environment));
     assert_eq!(key["user_id"], user["user_id"]);
-    for arguments in [
-        [
-            "api-key",
-            "create",
-            "--username",
-            "bob",
+    let nobody = format!("there is no tenant {UNKNOWN_ID}");
+    for (arguments, why) in [
+        (
+            "api-key create --username bob --scope everything".to_owned(),
             "--scope",
-            "everything",
-        ],
-        [
-            "api-key",
-            "create",
-            "--username",
-            "carol",
-            "--scope",
-            "admin",
-        ],
-        [
-            "user",
-            "create",
-            "--tenant-id",
-            crate::stage::UNKNOWN_ID,
-            "--username",
-            "dave",
-        ],
+        ),
+        (
+            "api-key create --username carol --scope admin".to_owned(),
+            "there is no user 'carol'",
+        ),
+        (
+            format!("user create --tenant-id {UNKNOWN_ID} --username dave"),
+            &nobody,
+        ),
     ] {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
         let refused = run(&arguments, &environment);
         assert_eq!(refused.status.code(), Some(1), "{arguments:?}");
         assert_eq!(stdout(&refused), "");
+        let message = stderr(&refused);
+        assert!(message.contains(why), "{message}");
+        assert!(!message.contains("constraint"), "{message}");
     }
 }

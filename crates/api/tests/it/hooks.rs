@@ -201,6 +201,41 @@ async fn faults_of_a_hook_are_told_all_at_once() {
 }
 
 #[tokio::test]
+async fn null_is_refused_where_a_change_can_not_mean_anything_by_it() {
+    let stage = Stage::start().await;
+    let made = make(
+        &stage,
+        json!({"url": URL, "events": ["a"], "active": true, "header": "X-A: 1"}),
+    )
+    .await;
+    let path = path(&made);
+    let before = stage.client.get(&path).await.json();
+    let nulls = json!({"url": null, "active": null, "events": null, "secret": null});
+    for refused in [
+        stage.client.patch(&path, &nulls).await,
+        stage.client.put(&path, &nulls).await,
+    ] {
+        assert_eq!(
+            faults(refused),
+            [
+                "body.active: bool_type",
+                "body.events: list_type",
+                "body.secret: string_type",
+                "body.url: string_type"
+            ]
+        );
+    }
+    assert_eq!(stage.client.get(&path).await.json(), before);
+    // In a new one it is as good as nothing, as in the other family.
+    let nulls = json!({"url": URL, "active": null, "events": null, "secret": null, "header": null});
+    let made = make(&stage, nulls).await;
+    assert_eq!(made["active"], false);
+    assert_eq!(made["events"], json!(["*"]));
+    assert!(text(&made["config"]["secret"]).len() > 30, "made by us");
+    assert_eq!(made["config"]["header"], Value::Null);
+}
+
+#[tokio::test]
 async fn hooks_come_in_pages_with_links() {
     let stage = Stage::start().await;
     let mut ids = Vec::new();

@@ -57,6 +57,23 @@ async fn what_the_page_does_not_have_or_do_is_refused_as_everywhere() {
 }
 
 #[tokio::test]
+async fn probes_may_ask_for_the_head_alone() {
+    let stage = Stage::start().await;
+    let nobody = stage.api.anonymous();
+    for path in ["/healthz", "/readyz"] {
+        let whole = nobody.get(path).await.expect_status(200);
+        assert_eq!(whole.json()["status"], "ok");
+        let head = nobody.send(Method::HEAD, path, None).await;
+        let head = head.expect_status(200);
+        assert_eq!(head.header("content-type"), whole.header("content-type"));
+        assert_eq!(head.text(), "", "{path}");
+        let refused = nobody.post_empty(path).await;
+        assert_eq!(refused.header("allow"), Some("HEAD, GET"));
+        assert_eq!(code(refused, 405), "method_not_allowed");
+    }
+}
+
+#[tokio::test]
 async fn metrics_count_events_and_requests_by_route() {
     let stage = Stage::start().await;
     stage.endpoint(json!({})).await;

@@ -190,6 +190,31 @@ async fn id_stays_the_same_over_redeliveries_and_by_any_replays_id() {
 }
 
 #[tokio::test]
+async fn what_is_refused_does_not_depend_on_the_id_that_names_the_request() {
+    let mut play = Play::start().await;
+    let waiting = play.stage.replay(&play.request_id).await.expect_status(200);
+    let waiting = text(&waiting.json()["id"]);
+    for id in [play.request_id.clone(), waiting.clone()] {
+        let path = redeliver_path(&play.hook_id, &id);
+        let answer = play.redeliver(&path, Played::Answered(200)).await;
+        let object = answer.expect_status(200).json();
+        assert_eq!(object["id"], play.request_id, "{id}");
+        assert_eq!(object["response_status"], 200);
+    }
+    assert_eq!(
+        code(play.stage.replay(&waiting).await, 409),
+        "delivery_not_finished",
+        "A's family means the one delivery"
+    );
+    // By the id of another hook it is not there, however it stands.
+    let other = redeliver_path(UNKNOWN_ID, &waiting);
+    assert_eq!(
+        code(play.stage.client.post_empty(&other).await, 404),
+        "not_found"
+    );
+}
+
+#[tokio::test]
 async fn receiver_that_cannot_be_reached_is_answered_at_once_without_a_status() {
     let mut play = Play::start().await;
     let path = play.path();

@@ -90,6 +90,60 @@ async fn replacing_the_secret_ends_an_overlap() {
 }
 
 #[tokio::test]
+async fn rotation_that_would_cut_off_the_older_secret_says_so_or_is_refused() {
+    let stage = Stage::start().await;
+    let id = stage.endpoint(json!({})).await;
+    let path = rotate_path(&id);
+    let _ = stage.client.post_empty(&path).await.expect_status(200);
+    let before = get(&stage, &id).await;
+    for body in [
+        json!({}),
+        json!({"overlap_seconds": 60}),
+        json!({"secret": OWN}),
+    ] {
+        let refused = stage.client.post(&path, &body).await;
+        assert_eq!(code(refused, 409), "overlap_lasts", "{body}");
+    }
+    assert_eq!(get(&stage, &id).await, before);
+    let body = json!({"secret": OWN, "overlap_seconds": 0});
+    let ended = stage.client.post(&path, &body).await.expect_status(200);
+    assert_eq!(ended.json()["previous_secret_expires_at"], Value::Null);
+
+    let same = stage.client.post(&path, &json!({"secret": OWN})).await;
+    assert!(same.text().contains("is the endpoint's secret already"));
+    assert_eq!(faults(same), ["body.secret: value_error"]);
+}
+
+#[tokio::test]
+async fn overlap_is_shown_where_there_is_one_and_no_old_secret_comes_back() {
+    let stage = Stage::start().await;
+    let id = stage
+        .endpoint(json!({"signature": {"scheme": "body"}, "secret": OWN}))
+        .await;
+    let path = rotate_path(&id);
+    // One signature, and no overlap asked for: the new secret signs alone. So it can be rotated again.
+    for _ in 0..2 {
+        let rotated = stage.client.post_empty(&path).await.expect_status(200);
+        assert_eq!(rotated.json()["previous_secret_expires_at"], Value::Null);
+    }
+    let rotated = stage
+        .client
+        .post(&path, &json!({"secret": OWN, "overlap_seconds": 600}))
+        .await
+        .expect_status(200);
+    assert!(rotated.json()["previous_secret_expires_at"].is_string());
+    let prefixed = json!({"signature": {"prefix": "sha256="}});
+    let changed = stage.change_endpoint(&id, prefixed).await;
+    assert!(changed["previous_secret_expires_at"].is_string());
+    let standard = json!({"signature": {"scheme": "standard"}});
+    let changed = stage.change_endpoint(&id, standard).await;
+    assert_eq!(changed["previous_secret_expires_at"], Value::Null);
+    let back = json!({"signature": {"scheme": "body"}});
+    let changed = stage.change_endpoint(&id, back).await;
+    assert_eq!(changed["previous_secret_expires_at"], Value::Null);
+}
+
+#[tokio::test]
 async fn faults_of_a_rotation_are_told_and_nothing_is_rotated() {
     let stage = Stage::start().await;
     let id = stage.endpoint(json!({})).await;

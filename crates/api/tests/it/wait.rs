@@ -44,6 +44,11 @@ async fn who_does_not_wait_needs_no_place_among_those_who_do() {
     assert_eq!(redelivered["response_duration_ms"], Value::Null);
     let replayed = at_once.post_empty(&replay).await.json();
     assert_eq!(replayed["status"], "pending");
+    let verify = format!("/v1/webhooks/endpoints/{hook_id}/verify");
+    let refused = stage.client.post_empty(&verify).await;
+    assert_eq!(code(refused, 429), "too_many_waiting");
+    let verified = at_once.post_empty(&verify).await.expect_status(200);
+    assert_eq!(verified.json()["status"], "failed");
 
     for claim in waited_for {
         dispatcher.finish(&claim, Played::Answered(200)).await;

@@ -14,7 +14,9 @@ pub enum UrlError {
     #[error("URL must not contain control characters, white space or backslashes")]
     ForbiddenCharacter,
     /// Neither `https://` nor `http://`.
-    #[error("URL must begin with 'https://'")]
+    #[error(
+        "URL must begin with 'https://', or 'http://' where plain HTTP is allowed; no other scheme is"
+    )]
     Scheme,
     /// `http://`, where the operator does not allow it.
     #[error("URL must begin with 'https://': plain HTTP is not allowed here")]
@@ -35,8 +37,8 @@ pub enum UrlError {
     #[error("URL host must be a public address or name")]
     Address,
     /// Port 0, or one of a well-known service that is no receiver.
-    #[error("URL port is reserved for a service that receives no webhooks")]
-    Port,
+    #[error("URL port {0} is reserved for a service that receives no webhooks")]
+    Port(u16),
     /// Not a URL in any other way.
     #[error("URL is malformed")]
     Malformed,

@@ -106,8 +106,8 @@ fn what_parsers_disagree_about_is_refused() {
         ("https:///example.com", Error::MissingHost),
         ("https://?x", Error::MissingHost),
         ("https://:443/", Error::Malformed),
-        ("https://example.com:0/", Error::Port),
-        ("https://example.com:6379/", Error::Port),
+        ("https://example.com:0/", Error::Port(0)),
+        ("https://example.com:6379/", Error::Port(6379)),
         ("https://example.com:65536/", Error::Malformed),
         ("https://[::1%25eth0]/", Error::Malformed),
         ("https://256.0.0.1/", Error::Malformed),
@@ -195,5 +195,28 @@ proptest! {
         ] {
             prop_assert_eq!(parse(&format!("https://{host}/")).is_ok(), expected, "{}", host);
         }
+    }
+}
+
+#[test]
+fn the_readme_tells_the_refused_ports_and_the_fault_names_its_own() {
+    let readme = include_str!("../../../../README.md");
+    let (_, told) = readme.split_once("Refused ports, ").expect("a paragraph");
+    let (told, _) = told.split_once("\n\n").expect("its end");
+    let numbers = told.split(|c: char| !c.is_ascii_digit());
+    let told: Vec<u16> = numbers.filter_map(|number| number.parse().ok()).collect();
+    assert_eq!(told, REFUSED_PORTS);
+    let fault = parse("https://example.com:6379/").expect_err("refused");
+    assert!(fault.to_string().contains("port 6379"), "{fault}");
+}
+
+#[test]
+fn another_scheme_is_told_which_ones_there_are() {
+    for text in ["ftp://example.com/", "mailto:a@example.com", "example.com"] {
+        let fault = parse(text).expect_err("refused").to_string();
+        assert!(
+            fault.contains("'https://'") && fault.contains("'http://'"),
+            "{fault}"
+        );
     }
 }

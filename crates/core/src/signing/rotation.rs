@@ -32,6 +32,19 @@ pub struct Overlap {
     pub is_asked_for: bool,
 }
 
+/// Why a secret can't be rotated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RotationRefusal {
+    /// Two would sign already, and receivers may know the older one alone: a third would cut them off.
+    #[error(
+        "The last rotation's overlap lasts until previous_secret_expires_at: wait for that, or end it with overlap_seconds 0"
+    )]
+    OverlapLasts,
+    /// Both would be the same one.
+    #[error("is the endpoint's secret already")]
+    SameSecret,
+}
+
 impl SigningSecrets {
     /// One secret alone.
     #[must_use]
@@ -60,34 +73,57 @@ impl SigningSecrets {
         self.previous.as_ref()
     }
 
-    /// The secrets with a new one, beside which the present one signs until the overlap ends. What was there before the
-    /// present one signs no more: a receiver keeps two at most.
-    #[must_use]
-    pub fn rotate(&self, new: SigningSecret, overlap: Overlap) -> Self {
-        Self {
+    /// The secrets with a new one. Without an overlap it signs alone from now on. With one the present secret goes on signing
+    /// until that ends; but in a scheme with room for one signature only if the overlap was asked for, else it is over at
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// [`RotationRefusal`].
+    pub fn rotate(
+        &self,
+        scheme: &SignatureScheme,
+        new: SigningSecret,
+        overlap: Option<Overlap>,
+        now: OffsetDateTime,
+    ) -> Result<Self, RotationRefusal> {
+        if new == self.current {
+            return Err(RotationRefusal::SameSecret);
+        }
+        let Some(overlap) = overlap else {
+            return Ok(Self::new(new));
+        };
+        if self.live(now).len() > 1 {
+            return Err(RotationRefusal::OverlapLasts);
+        }
+        if !overlap.is_asked_for && !scheme.has_room_for_two() {
+            return Ok(Self::new(new));
+        }
+        Ok(Self {
             current: new,
             previous: Some(PreviousSecret {
                 secret: self.current.clone(),
                 expires_at: overlap.ends_at,
                 signs_first: overlap.is_asked_for,
             }),
-        }
+        })
     }
 
-    /// The same secrets for another scheme; a previous one that it can't sign with is dropped.
+    /// The secrets for another scheme. An overlap ends there, as with another secret: its receivers have to change in any
+    /// case, and what was over in the old scheme must not come back.
     ///
     /// # Errors
     ///
-    /// The present one is no secret of that scheme.
-    pub fn read_for(&self, scheme: &SignatureScheme) -> Result<Self, SigningSecretError> {
-        let current = SigningSecret::parse_for(scheme, self.current.expose())?;
-        let previous = self.previous.as_ref().and_then(|previous| {
-            Some(PreviousSecret {
-                secret: SigningSecret::parse_for(scheme, previous.secret.expose()).ok()?,
-                ..previous.clone()
-            })
-        });
-        Ok(Self { current, previous })
+    /// The present one is no secret of the new scheme.
+    pub fn change_scheme(
+        &self,
+        old: &SignatureScheme,
+        new: &SignatureScheme,
+    ) -> Result<Self, SigningSecretError> {
+        if (old.name(), old.algorithm()) == (new.name(), new.algorithm()) {
+            return Ok(self.clone());
+        }
+        SigningSecret::parse_for(new, self.current.expose()).map(Self::new)
     }
 
     /// What signs at an instant, the preferred one first; see [`sign`](super::sign).
@@ -128,10 +164,14 @@ mod tests {
 
     #[test]
     fn both_sign_until_the_overlap_ends_and_the_asked_for_order_holds() {
+        let standard = SignatureScheme::default();
         let (old, new) = (secret(), secret());
         for (is_asked_for, order) in [(false, [&new, &old]), (true, [&old, &new])] {
-            let secrets =
-                SigningSecrets::new(old.clone()).rotate(new.clone(), overlap(is_asked_for));
+            let overlap = Some(overlap(is_asked_for));
+            let secrets = SigningSecrets::new(old.clone());
+            let secrets = secrets
+                .rotate(&standard, new.clone(), overlap, NOW)
+                .unwrap();
             assert_eq!(secrets.live(NOW), order);
             let last = NOW + Duration::MINUTE - Duration::NANOSECOND;
             assert_eq!(secrets.live(last), order);
@@ -140,23 +180,63 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_two_sign() {
-        let (first, second, third) = (secret(), secret(), secret());
-        let secrets = SigningSecrets::new(first)
-            .rotate(second.clone(), overlap(false))
-            .rotate(third.clone(), overlap(false));
-        assert_eq!(secrets.live(NOW), [&third, &second]);
+    fn a_scheme_with_one_signature_keeps_the_old_secret_only_if_that_was_asked_for() {
+        for name in [SchemeName::Timestamped, SchemeName::Body] {
+            let scheme = SignatureScheme::new(name, SchemeOptions::default()).unwrap();
+            let (old, new) = (secret(), secret());
+            let rotate = |is_asked_for| {
+                let secrets = SigningSecrets::new(old.clone());
+                let overlap = Some(overlap(is_asked_for));
+                secrets.rotate(&scheme, new.clone(), overlap, NOW).unwrap()
+            };
+            assert_eq!(rotate(false), SigningSecrets::new(new.clone()));
+            assert_eq!(rotate(true).live(NOW), [&old, &new]);
+        }
     }
 
     #[test]
-    fn another_scheme_drops_what_it_cannot_sign_with() {
-        let body = SignatureScheme::new(SchemeName::Body, SchemeOptions::default()).unwrap();
+    fn an_overlap_is_ended_by_one_that_says_so_alone() {
+        let standard = SignatureScheme::default();
+        let (first, second, third) = (secret(), secret(), secret());
+        let secrets = SigningSecrets::new(first.clone());
+        let again = secrets.rotate(&standard, first, None, NOW);
+        assert_eq!(again, Err(RotationRefusal::SameSecret));
+        let secrets = secrets.rotate(&standard, second.clone(), Some(overlap(false)), NOW);
+        let secrets = secrets.unwrap();
+        for is_asked_for in [false, true] {
+            let overlap = Some(overlap(is_asked_for));
+            let rotated = secrets.rotate(&standard, third.clone(), overlap, NOW);
+            assert_eq!(rotated, Err(RotationRefusal::OverlapLasts));
+        }
+        let ended = secrets.rotate(&standard, third.clone(), None, NOW).unwrap();
+        assert_eq!(ended, SigningSecrets::new(third.clone()));
+        let later = NOW + Duration::MINUTE;
+        let rotated = secrets.rotate(&standard, third.clone(), Some(overlap(false)), later);
+        let rotated = rotated.unwrap();
+        assert_eq!(rotated.live(NOW), [&third, &second]);
+    }
+
+    #[test]
+    fn another_scheme_ends_the_overlap_and_another_header_does_not() {
+        let standard = SignatureScheme::default();
+        let scheme = |options| SignatureScheme::new(SchemeName::Body, options).unwrap();
+        let body = scheme(SchemeOptions::default());
+        let prefixed = scheme(SchemeOptions {
+            prefix: Some(crate::signing::SignaturePrefix::parse("v=").unwrap()),
+            ..SchemeOptions::default()
+        });
         let text = SigningSecret::parse_for(&body, "plain").unwrap();
         let new = secret();
-        let secrets = SigningSecrets::new(text).rotate(new.clone(), overlap(true));
-        let standard = secrets.read_for(&SignatureScheme::default()).unwrap();
-        assert_eq!(standard.live(NOW), [&new]);
+        let secrets = SigningSecrets::new(text);
+        let secrets = secrets.rotate(&body, new.clone(), Some(overlap(true)), NOW);
+        let secrets = secrets.unwrap();
+        assert_eq!(
+            secrets.change_scheme(&body, &prefixed).as_ref(),
+            Ok(&secrets)
+        );
+        let changed = secrets.change_scheme(&body, &standard);
+        assert_eq!(changed, Ok(SigningSecrets::new(new)));
         let ed25519 = SignatureScheme::Standard(SignatureAlgorithm::Ed25519);
-        assert!(secrets.read_for(&ed25519).is_err());
+        assert!(secrets.change_scheme(&body, &ed25519).is_err());
     }
 }

@@ -74,6 +74,15 @@ impl SignatureScheme {
         }
     }
 
+    /// Whether a request can carry the signatures of two secrets.
+    #[must_use]
+    pub const fn has_room_for_two(&self) -> bool {
+        match self {
+            Self::Standard(_) => true,
+            Self::Timestamped { .. } | Self::Body { .. } => false,
+        }
+    }
+
     /// The header of the tenant's choice, where the scheme has one.
     pub fn header(&self) -> Option<&HeaderName> {
         match self {

@@ -19,6 +19,8 @@ use crate::scope::Scopes;
 /// Keys of a user at most, expired ones included. More, and nobody knows any longer which are in use; a program needs
 /// one, and two while it changes from one to the next.
 pub const MAX_KEYS: i64 = 100;
+/// How exactly a key's last use is kept; [`touch`] says the same in SQL.
+const USE_PRECISION: time::Duration = time::Duration::MINUTE;
 
 /// An API key as authentication needs it. Revoked and expired ones are never found.
 #[derive(Clone)]
@@ -241,7 +243,8 @@ pub async fn find_by_prefix(
         Vec<Option<String>>,
         Vec<Option<String>>,
         Option<OffsetDateTime>,
-        bool,
+        Option<OffsetDateTime>,
+        OffsetDateTime,
     );
     let row = api_keys::table
         .inner_join(
@@ -262,15 +265,14 @@ pub async fn find_by_prefix(
             api_keys::scopes,
             users::scopes,
             api_keys::expires_at,
-            diesel::dsl::sql::<sql_types::Bool>(
-                "coalesce(last_used_at < now() - interval '1 minute', true)",
-            ),
+            api_keys::last_used_at,
+            now.into_sql::<sql_types::Timestamptz>(),
         ))
         .first::<Row>(conn)
         .await
         .optional()?;
     row.map(
-        |(tenant_id, id, user_id, key_hash, scopes, user_scopes, expires_at, is_use_unnoted)| {
+        |(tenant_id, id, user_id, key_hash, scopes, user_scopes, expires_at, used_at, found_at)| {
             Ok(ApiKey {
                 tenant_id: TenantId::from_uuid(tenant_id),
                 id: ApiKeyId::from_uuid(id),
@@ -278,7 +280,7 @@ pub async fn find_by_prefix(
                 key_hash,
                 scopes: read_scopes(scopes)?.intersection(&read_scopes(user_scopes)?),
                 expires_at,
-                is_use_unnoted,
+                is_use_unnoted: used_at.is_none_or(|used_at| used_at < found_at - USE_PRECISION),
             })
         },
     )

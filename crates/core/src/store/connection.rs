@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use diesel::ConnectionError;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{CancelToken, Config, NoTls, Socket};
@@ -105,13 +105,39 @@ fn verifying_tls() -> Result<ClientConfig, ConnectionError> {
 }
 
 /// The error with its causes: that of tokio-postgres alone says only "error connecting to server".
-fn bad_connection(error: impl std::error::Error) -> ConnectionError {
-    let mut text = error.to_string();
-    let mut cause = error.source();
+fn bad_connection(error: impl std::error::Error + 'static) -> ConnectionError {
+    let mut text = String::new();
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&certificate_fault(error).unwrap_or_else(|| error.to_string()));
         cause = error.source();
     }
     ConnectionError::BadConnection(text)
+}
+
+/// What is wrong with the server's certificate, if that is the error. What rustls has no sentence for it shows as it is
+/// spelt in its code.
+fn certificate_fault(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let within = error.downcast_ref::<std::io::Error>()?.get_ref()?;
+    let rustls::Error::InvalidCertificate(fault) = within.downcast_ref()? else {
+        return None;
+    };
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "rustls's error enum is not exhaustive"
+    )]
+    let what = match fault {
+        CertificateError::UnknownIssuer => {
+            "is of no authority that is trusted: neither the system's, nor those of SSL_CERT_FILE"
+                .to_owned()
+        }
+        CertificateError::Other(_) => {
+            "is none that a server may use: an authority's own certificate, perhaps".to_owned()
+        }
+        other => format!("is not accepted: {other}"),
+    };
+    Some(format!("the server's certificate {what}"))
 }

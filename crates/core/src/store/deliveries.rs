@@ -45,7 +45,7 @@ impl DeliveryRow {
     /// The delivery; a live lease makes an unfinished one `delivering`.
     pub(super) fn read(self, is_leased: bool) -> Result<Delivery, StoreError> {
         let stored_status: DeliveryStatus = stored("delivery status", self.status.parse())?;
-        let is_delivering = is_leased && !stored_status.is_terminal();
+        let status = stored_status.with_lease(is_leased);
         Ok(Delivery {
             tenant_id: TenantId::from_uuid(self.tenant_id),
             id: DeliveryId::from_uuid(self.id),
@@ -57,21 +57,15 @@ impl DeliveryRow {
                 .event_group
                 .map(|group| stored("event group", EventGroup::parse(&group)))
                 .transpose()?,
-            status: if is_delivering {
-                DeliveryStatus::Delivering
-            } else {
-                stored_status
-            },
+            status,
             attempt_count: stored("attempt count", u32::try_from(self.attempt_count))?,
             attempt_id: AttemptId::from_uuid(self.attempt_id),
             attempt_enqueued_at: self.attempt_enqueued_at,
             first_delivery_id: DeliveryId::from_uuid(self.first_delivery_id),
             replay_of: self.replay_of_delivery_id.map(DeliveryId::from_uuid),
-            next_retry_at: if is_delivering {
-                None
-            } else {
-                self.next_retry_at
-            },
+            next_retry_at: self
+                .next_retry_at
+                .filter(|_| status != DeliveryStatus::Delivering),
             last_attempt_at: self.last_attempt_at,
             delivered_at: self.delivered_at,
             final_http_status: self

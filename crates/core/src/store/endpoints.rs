@@ -1,6 +1,7 @@
 //! Endpoints. Secrets and custom headers are sealed on their way in and opened on their way out.
 
 mod deletion;
+mod keys;
 mod present;
 mod resealing;
 mod rotation;
@@ -27,7 +28,8 @@ use crate::sealing::KeyRing;
 use row::{EndpointRow, SettingsRow};
 
 pub use deletion::{Deletion, delete};
-use present::IsPresent;
+pub use keys::{WrongKeys, check_keys};
+pub(super) use present::IsPresent;
 pub use resealing::{ResealedBatch, reseal};
 pub use rotation::{OverlapLength, forget_expired_secrets, rotate_secret};
 pub(super) use row::{read_policy, read_status};

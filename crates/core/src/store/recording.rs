@@ -132,10 +132,6 @@ pub(super) async fn record_in_transaction(
 }
 
 /// Records all but what follows from a 410, in one statement. Returns the leases that were still held.
-#[expect(
-    clippy::too_many_lines,
-    reason = "one bind per column, in the order of the statement"
-)]
 async fn record_held(
     conn: &mut AsyncPgConnection,
     dispatcher_id: DispatcherId,

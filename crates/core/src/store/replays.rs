@@ -8,8 +8,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::deliveries::DeliveryRow;
 use super::endpoints::read_status;
 use super::statement::{Bind, statement};
-use super::{StoreError, notifications};
-use crate::delivery::{Delivery, ReplaySource};
+use super::{StoreError, notifications, stored};
+use crate::delivery::{Delivery, DeliveryStatus, ReplaySource};
 use crate::ids::{AttemptId, DeliveryId, EndpointId, TenantId};
 
 /// How soon a replay is sent.
@@ -21,10 +21,22 @@ pub enum Urgency {
     Express,
 }
 
+/// What is to be replayed, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplayOrder {
+    /// The delivery that is named.
+    pub delivery_id: DeliveryId,
+    /// The endpoint that it must belong to, where one is named. A request of B's family is named then: its first delivery
+    /// decides, whichever of its deliveries is.
+    pub endpoint_id: Option<EndpointId>,
+    /// How soon.
+    pub urgency: Urgency,
+}
+
 #[derive(QueryableByName)]
 struct SourceRow {
-    #[diesel(embed)]
-    delivery: DeliveryRow,
+    #[diesel(sql_type = Text)]
+    status: String,
     #[diesel(sql_type = Bool)]
     is_leased: bool,
     #[diesel(sql_type = Text)]
@@ -35,7 +47,7 @@ struct SourceRow {
     payload_bytes: Option<i32>,
 }
 
-/// Finds a delivery with what decides whether it can be replayed, in one snapshot.
+/// Finds what decides whether a replay can be made, in one snapshot. `None` when there is no such delivery.
 ///
 /// # Errors
 ///
@@ -43,33 +55,24 @@ struct SourceRow {
 pub async fn find_source(
     conn: &mut AsyncPgConnection,
     tenant_id: TenantId,
-    id: DeliveryId,
+    order: &ReplayOrder,
 ) -> Result<Option<ReplaySource>, StoreError> {
     let row: Option<SourceRow> = statement(include_str!("sql/find_replay_source.sql"))
         .bind::<Uuid, _>(tenant_id.as_uuid())
-        .bind::<Uuid, _>(id.as_uuid())
+        .bind::<Uuid, _>(order.delivery_id.as_uuid())
+        .bind::<Nullable<Uuid>, _>(order.endpoint_id.map(EndpointId::as_uuid))
         .get_result(conn)
         .await
         .optional()?;
     row.map(|row| {
+        let kept: DeliveryStatus = stored("delivery status", row.status.parse())?;
         Ok(ReplaySource {
-            delivery: row.delivery.read(row.is_leased)?,
+            status: kept.with_lease(row.is_leased),
             endpoint_status: read_status(&row.endpoint_status, row.disabled_reason)?,
             payload_bytes: row.payload_bytes,
         })
     })
     .transpose()
-}
-
-/// What is to be replayed, and how.
-#[derive(Clone, Copy, Debug)]
-pub struct ReplayOrder {
-    /// The delivery that is named.
-    pub delivery_id: DeliveryId,
-    /// The endpoint that it must belong to, where one is named.
-    pub endpoint_id: Option<EndpointId>,
-    /// How soon.
-    pub urgency: Urgency,
 }
 
 #[derive(QueryableByName)]

@@ -8,7 +8,7 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::StoreError;
-use super::endpoints::read_patterns;
+use super::endpoints::{IsPresent, read_patterns};
 use super::schema::{endpoints, tenants};
 use crate::endpoint::EndpointStatus;
 use crate::ids::{EndpointId, TenantId, UserId};
@@ -31,6 +31,8 @@ pub async fn list(
 /// Reads all subscriptions of several tenants and the versions they belong to, in one snapshot. Tenants that are not
 /// there are left out.
 ///
+/// Index: `endpoints_present_idx`.
+///
 /// # Errors
 ///
 /// [`StoreError`] when PostgreSQL can't be asked or a row can't be read.
@@ -50,11 +52,7 @@ pub async fn list_of(
     );
     let ids: Vec<uuid::Uuid> = tenants.iter().map(|id| id.as_uuid()).collect();
     let rows: Vec<Row> = tenants::table
-        .left_join(
-            endpoints::table.on(endpoints::tenant_id
-                .eq(tenants::id)
-                .and(endpoints::status.ne(EndpointStatus::Deleted.as_str()))),
-        )
+        .left_join(endpoints::table.on(endpoints::tenant_id.eq(tenants::id).and(IsPresent)))
         .filter(tenants::id.eq_any(ids))
         .select((
             tenants::id,

@@ -15,6 +15,7 @@ mod lost;
 mod partitions;
 mod plans;
 mod pool;
+mod prepared;
 mod publish;
 mod replays;
 mod resealing;

@@ -11,8 +11,16 @@ use crate::attempts::{delivered, retried};
 use crate::leases::hear;
 use crate::world::{Account, World, disabled, event, settings};
 
+fn order(id: DeliveryId, endpoint_id: Option<EndpointId>) -> ReplayOrder {
+    ReplayOrder {
+        delivery_id: id,
+        endpoint_id,
+        urgency: Urgency::Normal,
+    }
+}
+
 async fn source(world: &mut World, account: Account, id: DeliveryId) -> ReplaySource {
-    replays::find_source(&mut world.conn, account.tenant, id)
+    replays::find_source(&mut world.conn, account.tenant, &order(id, None))
         .await
         .expect("readable")
         .expect("there")
@@ -170,7 +178,7 @@ async fn a_replay_is_made_exactly_when_the_rules_of_its_source_allow_it() {
     assert_eq!(check(&mut world, account, id).await, refused, "pending");
     let claim = world.claim(1).await.remove(0);
     let leased = source(&mut world, account, id).await;
-    assert_eq!(leased.delivery.status, DeliveryStatus::Delivering);
+    assert_eq!(leased.status, DeliveryStatus::Delivering);
     assert_eq!(check(&mut world, account, id).await, refused, "delivering");
     let retry = retried(&claim, std::time::Duration::ZERO);
     let finished = recording::record(&mut world.conn, world.dispatcher, &[retry]).await;
@@ -206,10 +214,42 @@ async fn a_replay_is_made_exactly_when_the_rules_of_its_source_allow_it() {
 }
 
 #[tokio::test]
+async fn the_first_delivery_decides_for_a_request_whichever_id_names_it() {
+    let (mut world, account, endpoint, first) = delivered_one().await;
+    let pending = replay(&mut world, account, first, Urgency::Normal).await.id;
+    for (endpoint, expected) in [
+        (None, Err(ReplayRefusal::NotFinished)),
+        (Some(endpoint), Ok(())),
+    ] {
+        let named = order(pending, endpoint);
+        let source = replays::find_source(&mut world.conn, account.tenant, &named).await;
+        let checked = source.expect("readable").expect("there").check();
+        assert_eq!(checked, expected);
+        let made = replays::make(&mut world.conn, account.tenant, &named).await;
+        let made = made.expect("no error");
+        assert_eq!(made.is_some(), expected.is_ok());
+        let origin = made.map(|made| (made.replay_of, made.first_delivery_id));
+        assert_eq!(origin, endpoint.map(|_| (Some(pending), first)));
+    }
+    let unfinished = "UPDATE deliveries SET status = 'pending', delivered_at = NULL, final_http_status = NULL
+                      WHERE replay_of_delivery_id IS NULL;
+                      UPDATE deliveries SET status = 'failed' WHERE replay_of_delivery_id IS NOT NULL";
+    world.sql(unfinished).await;
+    for id in [first, pending] {
+        let named = order(id, Some(endpoint));
+        let source = replays::find_source(&mut world.conn, account.tenant, &named).await;
+        let checked = source.expect("readable").expect("there").check();
+        assert_eq!(checked, Err(ReplayRefusal::NotFinished));
+        let made = replays::make(&mut world.conn, account.tenant, &named).await;
+        assert!(made.expect("no error").is_none());
+    }
+}
+
+#[tokio::test]
 async fn a_delivery_of_another_tenant_is_no_source() {
     let (mut world, _, _, id) = delivered_one().await;
     let stranger = world.account().await;
-    let found = replays::find_source(&mut world.conn, stranger.tenant, id)
+    let found = replays::find_source(&mut world.conn, stranger.tenant, &order(id, None))
         .await
         .expect("readable");
     assert!(found.is_none());

@@ -39,7 +39,11 @@ fn with_all_secrets() -> EndpointSettings {
             + Duration::DAY,
         is_asked_for: false,
     };
-    settings.secrets = settings.secrets.rotate(new, overlap);
+    let scheme = SignatureScheme::default();
+    let rotated = settings
+        .secrets
+        .rotate(&scheme, new, Some(overlap), OffsetDateTime::now_utc());
+    settings.secrets = rotated.expect("another secret");
     settings.custom_headers = CustomHeaders::parse([("x-token", "hunter2")]).expect("a header");
     settings
 }

@@ -237,11 +237,18 @@ async fn a_replay_outlives_its_original() {
         .await
         .expect("read");
     assert_eq!(recorded.map(|attempts| attempts.len()), Some(1));
-    let source = replays::find_source(&mut world.conn, account.tenant, replay.id)
-        .await
-        .expect("readable")
-        .expect("there");
-    assert_eq!(source.check(), Err(ReplayRefusal::PayloadExpired));
+    for endpoint_id in [None, Some(read.endpoint_id)] {
+        let order = ReplayOrder {
+            delivery_id: replay.id,
+            endpoint_id,
+            urgency: Urgency::Normal,
+        };
+        let source = replays::find_source(&mut world.conn, account.tenant, &order).await;
+        let source = source.expect("readable").expect("there");
+        assert_eq!(source.check(), Err(ReplayRefusal::PayloadExpired));
+        let made = replays::make(&mut world.conn, account.tenant, &order).await;
+        assert!(made.expect("no error").is_none());
+    }
     let messages = messages::load_messages(&mut world.conn, &[claim])
         .await
         .expect("read");

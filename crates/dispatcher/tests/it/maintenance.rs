@@ -7,7 +7,7 @@ use diesel::sql_types::Text;
 use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
 use reprise_core::endpoint::Endpoint;
 use reprise_core::ids::first_uuid_at;
-use reprise_core::signing::SigningSecret;
+use reprise_core::signing::{RotationRefusal, SigningSecret};
 use reprise_core::store::endpoints::{OverlapLength, rotate_secret};
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::fixture::Dispatcher;
@@ -171,7 +171,7 @@ async fn secret_whose_overlap_has_ended_is_forgotten() {
         is_asked_for: true,
     };
     let make = |endpoint: &Endpoint| {
-        Ok::<_, ()>(SigningSecret::generate_for(&endpoint.settings.signature))
+        Ok::<_, RotationRefusal>(SigningSecret::generate_for(&endpoint.settings.signature))
     };
     let (keys, tenant) = (&world.keys, world.tenant_id);
     rotate_secret(

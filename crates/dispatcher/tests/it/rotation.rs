@@ -6,8 +6,8 @@ use diesel_async::SimpleAsyncConnection;
 use reprise_core::endpoint::{Endpoint, EndpointSettings};
 use reprise_core::ids::EndpointId;
 use reprise_core::signing::{
-    SchemeName, SchemeOptions, SignatureAlgorithm, SignatureScheme, SignedMessage, SigningSecret,
-    SigningSecrets, sign,
+    RotationRefusal, SchemeName, SchemeOptions, SignatureAlgorithm, SignatureScheme, SignedMessage,
+    SigningSecret, SigningSecrets, sign,
 };
 use reprise_core::store::endpoints::{Changed, OverlapLength, rotate_secret};
 use reprise_testkit::database::TestDatabase;
@@ -67,7 +67,7 @@ impl Scene {
             length,
             is_asked_for,
         };
-        let make = |_: &Endpoint| Ok::<_, ()>(secret.clone());
+        let make = |_: &Endpoint| Ok::<_, RotationRefusal>(secret.clone());
         let mut conn = self.world.conn().await;
         let (keys, tenant) = (&self.world.keys, self.world.tenant_id);
         let changed = rotate_secret(&mut conn, keys, tenant, self.endpoint, overlap, make).await;

@@ -11,7 +11,7 @@ use diesel::sql_types::Bool;
 /// Not deleted. A partial index can't serve a status that is a parameter; and Diesel's own literals of SQL are prepared anew
 /// at every call, which costs a round trip.
 #[derive(Clone, Copy, Debug, QueryId)]
-pub(super) struct IsPresent;
+pub(in crate::store) struct IsPresent;
 
 impl Expression for IsPresent {
     type SqlType = Bool;

@@ -12,7 +12,7 @@ use super::{Changed, EndpointChange, change};
 use crate::endpoint::{Endpoint, EndpointSettings};
 use crate::ids::{EndpointId, TenantId};
 use crate::sealing::KeyRing;
-use crate::signing::{Overlap, SigningSecret, SigningSecrets};
+use crate::signing::{Overlap, RotationRefusal, SigningSecret};
 use crate::store::StoreError;
 use crate::store::statement::statement;
 
@@ -25,12 +25,12 @@ pub struct OverlapLength {
     pub is_asked_for: bool,
 }
 
-/// Gives an endpoint another secret; `make` is given the endpoint as it stands.
+/// Gives an endpoint another secret, if [`rotate`](crate::signing::SigningSecrets::rotate) allows it; `make` is given the endpoint as it stands.
 ///
 /// # Errors
 ///
 /// [`StoreError`], with nothing changed.
-pub async fn rotate_secret<Refusal: Send>(
+pub async fn rotate_secret<Refusal: From<RotationRefusal> + Send>(
     conn: &mut AsyncPgConnection,
     keys: &KeyRing,
     tenant_id: TenantId,
@@ -44,15 +44,11 @@ pub async fn rotate_secret<Refusal: Send>(
         change(conn, keys, tenant_id, id, |endpoint| {
             let new = make(endpoint)?;
             let old = &endpoint.settings;
-            let secrets = if overlap.length.is_zero() {
-                SigningSecrets::new(new)
-            } else {
-                let overlap = Overlap {
-                    ends_at: now + overlap.length,
-                    is_asked_for: overlap.is_asked_for,
-                };
-                old.secrets.rotate(new, overlap)
-            };
+            let overlap = (!overlap.length.is_zero()).then(|| Overlap {
+                ends_at: now + overlap.length,
+                is_asked_for: overlap.is_asked_for,
+            });
+            let secrets = old.secrets.rotate(&old.signature, new, overlap, now)?;
             Ok(EndpointChange {
                 settings: EndpointSettings {
                     secrets,

@@ -1,11 +1,17 @@
--- A delivery ($1, $2) with its lease, its endpoint and whether the payload is there, in one snapshot. All by primary keys.
-SELECT deliveries.*,
+-- What decides whether a delivery ($1, $2) can be replayed, in one snapshot: where it stands, its endpoint, and whether the
+-- payload is there. All by primary keys.
+--
+-- Where an endpoint is named ($3), a request of B's family is: one and the same whichever of its deliveries' ids stands for
+-- it, so its first delivery decides. One that retention has dropped is over; its payload went with it, or before.
+SELECT coalesce(judged.status, deliveries.status) AS status,
        coalesce(queued.lease_token IS NOT NULL AND queued.due_at > now(), false) AS is_leased,
        endpoints.status AS endpoint_status,
        endpoints.disabled_reason,
        octet_length(events.payload) AS payload_bytes
 FROM deliveries
 JOIN endpoints ON endpoints.tenant_id = $1 AND endpoints.id = deliveries.endpoint_id
-LEFT JOIN delivery_queue queued ON queued.tenant_id = $1 AND queued.delivery_id = $2
+LEFT JOIN deliveries judged ON judged.tenant_id = $1
+    AND judged.id = CASE WHEN $3 IS NULL THEN deliveries.id ELSE deliveries.first_delivery_id END
+LEFT JOIN delivery_queue queued ON queued.tenant_id = $1 AND queued.delivery_id = judged.id
 LEFT JOIN events ON events.tenant_id = $1 AND events.id = deliveries.event_id
-WHERE deliveries.tenant_id = $1 AND deliveries.id = $2
+WHERE deliveries.tenant_id = $1 AND deliveries.id = $2 AND deliveries.endpoint_id = coalesce($3, deliveries.endpoint_id)

@@ -1,16 +1,18 @@
--- Makes the replay of a delivery ($1, $2), of this endpoint ($3) where one is named, with its queue row; an express one
--- ($6) wakes a dispatcher ($7). No row where the rules forbid it, which are those of ReplaySource::check. All by primary
--- keys.
+-- Makes the replay of a delivery ($1, $2), or, where an endpoint is named ($3), of what it is a delivery of, with its queue
+-- row; an express one ($6) wakes a dispatcher ($7). No row where the rules forbid it, which are those of
+-- ReplaySource::check; what they look at is explained in find_replay_source.sql. All by primary keys.
 WITH source AS MATERIALIZED (
     SELECT deliveries.*, octet_length(events.payload) AS payload_bytes
     FROM deliveries
     JOIN endpoints ON endpoints.tenant_id = $1 AND endpoints.id = deliveries.endpoint_id
     JOIN events ON events.tenant_id = $1 AND events.id = deliveries.event_id
-    LEFT JOIN delivery_queue queued ON queued.tenant_id = $1 AND queued.delivery_id = $2
+    JOIN deliveries judged ON judged.tenant_id = $1
+        AND judged.id = CASE WHEN $3 IS NULL THEN deliveries.id ELSE deliveries.first_delivery_id END
+    LEFT JOIN delivery_queue queued ON queued.tenant_id = $1 AND queued.delivery_id = judged.id
     WHERE deliveries.tenant_id = $1 AND deliveries.id = $2
       AND deliveries.endpoint_id = coalesce($3, deliveries.endpoint_id)
-      AND deliveries.status <> 'pending'
-      AND NOT (deliveries.status = 'retrying' AND queued.lease_token IS NOT NULL AND queued.due_at > now())
+      AND judged.status <> 'pending'
+      AND NOT (judged.status = 'retrying' AND queued.lease_token IS NOT NULL AND queued.due_at > now())
       AND endpoints.status = 'enabled'
 ),
 queued AS (
