@@ -13,7 +13,7 @@ use super::connection::connect;
 use super::statement::{Bind, statement};
 use crate::ready_hint::ReadyHint;
 
-/// Deliveries became ready; the payload is a [`ReadyHint`](crate::ready_hint::ReadyHint).
+/// Deliveries became ready; the payload is a [`ReadyHint`].
 pub const READY: &str = "reprise_ready";
 /// Somewhere an express delivery became ready: somebody is waiting.
 pub const EXPRESS: &str = "reprise_express";
