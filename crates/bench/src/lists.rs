@@ -5,6 +5,9 @@
     reason = "to print its figures is what a benchmark is for"
 )]
 
+mod plans;
+
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -25,8 +28,8 @@ const CHUNK: u32 = 250_000;
 const PREPARE: &str = include_str!("lists/prepare.sql");
 const HISTORY: &str = include_str!("lists/history.sql");
 
-/// Makes the history, measures, and prints a table.
-pub async fn run(rows: u32) -> Result<()> {
+/// Makes the history, measures, and prints a table; writes the plans into a file where one is given.
+pub async fn run(rows: u32, plans: Option<&Path>) -> Result<()> {
     let database = TestDatabase::create().await;
     let api = Api::start(database.url()).await;
     let tenant = Tenant::create(database.url(), "bench").await;
@@ -65,6 +68,9 @@ pub async fn run(rows: u32) -> Result<()> {
         if first.0.max(late.0) > GOAL {
             slow.push(name);
         }
+    }
+    if let Some(file) = plans {
+        plans::write(&database, &tenant, &paths, file).await?;
     }
     println!(
         "\n{} of {} lists take more than {} ms at the median: {slow:?}",

@@ -38,6 +38,8 @@ pub async fn run(scenario: Scenario, settings: &Settings) -> Result<Findings> {
         Scenario::LoadLatency => load_latency::run(settings).await?,
         Scenario::Backlog => backlog::run(settings).await?.into(),
         Scenario::Churn => churn::run(settings).await?,
-        Scenario::Lists => lists::run(settings.rows).await?.into(),
+        Scenario::Lists => lists::run(settings.rows, settings.plans.as_deref())
+            .await?
+            .into(),
     })
 }

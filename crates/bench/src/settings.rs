@@ -43,6 +43,9 @@ pub struct Settings {
     /// Deliveries in the tables of `lists`
     #[arg(long, default_value_t = 10_000_000)]
     pub rows: u32,
+    /// Write the plans of `lists` into this file
+    #[arg(long)]
+    pub plans: Option<PathBuf>,
 }
 
 /// What can be measured.
