@@ -1,6 +1,7 @@
 //! The plans behind the pages, as PostgreSQL's auto_explain writes them into the server's log.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -8,7 +9,6 @@ use diesel::sql_types::Text;
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::fixture::{Api, Tenant};
-use tokio::fs;
 
 /// For sessions that begin from now on.
 const EXPLAINED: [&str; 5] = [
@@ -52,9 +52,7 @@ pub async fn write(
         let plan = last_plan(&log[before..]).with_context(|| format!("no plan of {path}"))?;
         writeln!(plans, "{path}\n{plan}")?;
     }
-    fs::write(file, plans)
-        .await
-        .with_context(|| format!("writing {}", file.display()))
+    fs::write(file, plans).with_context(|| format!("writing {}", file.display()))
 }
 
 async fn log(conn: &mut AsyncPgConnection) -> Result<String> {
