@@ -39,7 +39,7 @@ pub async fn write(
         let statement = format!("ALTER DATABASE {name} SET {setting}");
         conn.batch_execute(&statement).await?;
     }
-    let api = Api::start_with(database.url(), &[("REPRISE_DATABASE_CONNECTIONS", "1")]).await;
+    let api = Api::start_with(database.url(), &[("REPRISE_DATABASE_CONNECTIONS", "2")]).await;
     let client = api.client(tenant);
     let mut plans = String::new();
     for path in paths {

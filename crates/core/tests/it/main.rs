@@ -23,3 +23,4 @@ mod retention;
 mod schema;
 mod settling;
 mod world;
+mod young_plans;

@@ -47,7 +47,12 @@ macro_rules! read_from {
     ($source:expr, $end:expr, $order:expr, $rows:expr) => {
         concat!(
             // The leases of a page are looked up after it was cut; those of what is scanned, only where they filter.
-            "SELECT page.*, coalesce(queued.lease_token IS NOT NULL AND queued.due_at > now(), false) AS is_leased
+            // One lookup each: a plan of a join that was made while the queue was empty reads all of a tenant's queue.
+            "SELECT page.*, coalesce(
+                 (SELECT lease_token IS NOT NULL AND due_at > now() FROM delivery_queue
+                  WHERE tenant_id = $1 AND delivery_id = page.id),
+                 false
+             ) AS is_leased
              FROM (
                  SELECT *
                  FROM (
@@ -86,7 +91,6 @@ macro_rules! read_from {
             $order,
             " LIMIT $14
              ) page
-             LEFT JOIN delivery_queue queued ON queued.tenant_id = $1 AND queued.delivery_id = page.id
              ORDER BY page.id DESC"
         )
     };
@@ -133,6 +137,8 @@ pub(super) const BY_QUEUE: ByIndex = read_from!(
          WHERE tenant_id = $1 AND delivery_id < $2
          ORDER BY delivery_id DESC",
     ") waiting
-     JOIN deliveries unfinished ON unfinished.tenant_id = $1 AND unfinished.id = waiting.delivery_id",
+     CROSS JOIN LATERAL (
+         SELECT * FROM deliveries WHERE tenant_id = $1 AND id = waiting.delivery_id LIMIT 1
+     ) unfinished",
     "id DESC"
 );

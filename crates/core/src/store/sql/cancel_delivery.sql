@@ -6,7 +6,7 @@
 WITH ended AS (
     DELETE FROM delivery_queue
     WHERE tenant_id = $1 AND delivery_id = $2 AND lease_token IS NULL
-    RETURNING delivery_id
+    RETURNING tenant_id, delivery_id
 )
 UPDATE deliveries
 SET status = 'canceled', next_retry_at = NULL, updated_at = now(), error_message = $3,
@@ -26,5 +26,6 @@ LEFT JOIN LATERAL (
     ORDER BY number DESC
     LIMIT 1
 ) last ON true
-WHERE deliveries.tenant_id = $1 AND deliveries.id = ended.delivery_id
+-- Both from the same row: with the tenant as a parameter a plan may look by that alone.
+WHERE deliveries.tenant_id = ended.tenant_id AND deliveries.id = ended.delivery_id
 RETURNING deliveries.*

@@ -36,6 +36,11 @@ CROSS JOIN LATERAL (
          ORDER BY tenant_id DESC, first_delivery_id DESC, id DESC LIMIT 1),
         first.id) AS id
 ) newest_id
-JOIN deliveries newest ON newest.tenant_id = $1 AND newest.id = newest_id.id
-LEFT JOIN attempts attempt ON attempt.tenant_id = $1 AND attempt.id = newest.attempt_id
+-- One lookup each: a plan of joins that was made while the tables were empty reads all that a tenant has.
+CROSS JOIN LATERAL (
+    SELECT * FROM deliveries WHERE tenant_id = $1 AND id = newest_id.id LIMIT 1
+) newest
+LEFT JOIN LATERAL (
+    SELECT * FROM attempts WHERE tenant_id = $1 AND id = newest.attempt_id LIMIT 1
+) attempt ON true
 ORDER BY first.id DESC
