@@ -39,8 +39,8 @@ impl Sequence {
 /// Requests to send.
 #[derive(Clone, Debug)]
 pub struct Load {
-    /// Where to.
-    pub target: SocketAddr,
+    /// Where to: the connections go to each of them in turn.
+    pub targets: Vec<SocketAddr>,
     /// What.
     pub request: Request,
     /// Over how many connections at a time.
@@ -109,8 +109,8 @@ impl Load {
 
     async fn send(self) -> Result<Sent> {
         let mut opened = Vec::with_capacity(self.connections);
-        for _ in 0..self.connections {
-            opened.push(Connection::open(&self).await?);
+        for target in self.targets.iter().cycle().take(self.connections) {
+            opened.push(Connection::open(&self, *target).await?);
         }
         let began_ns = self.clock.now_ns();
         let turns = Arc::new(Turns::start(self.pace, self.connections, self.clock)?);

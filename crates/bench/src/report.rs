@@ -121,7 +121,7 @@ fn cost_cells(cost: Option<Cost>) -> [String; 8] {
     };
     [
         each(usage.cpu()),
-        each(usage.api),
+        each(usage.apis),
         each(usage.dispatchers),
         each(usage.postgres),
         megabytes(usage.api_peak_bytes),

@@ -18,8 +18,8 @@ use self::process::{cpu_time, cpu_time_with_children};
 /// The processes to look at.
 #[derive(Clone, Debug)]
 pub struct Processes {
-    /// The API.
-    pub api: Pid,
+    /// The APIs that run.
+    pub apis: Vec<Pid>,
     /// The dispatchers that run.
     pub dispatchers: Vec<Pid>,
     /// PostgreSQL's first process, the parent of all others.
@@ -29,7 +29,7 @@ pub struct Processes {
 /// What had been used at some time.
 #[derive(Clone, Copy, Debug)]
 pub struct Meter {
-    api: Duration,
+    apis: Duration,
     dispatchers: Duration,
     postgres: Duration,
     counters: Counters,
@@ -38,8 +38,8 @@ pub struct Meter {
 /// What has been used between two times.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    /// CPU time of the API, user and system.
-    pub api: Duration,
+    /// CPU time of all APIs, user and system.
+    pub apis: Duration,
     /// CPU time of all dispatchers.
     pub dispatchers: Duration,
     /// CPU time of all of PostgreSQL's processes, those that have ended included.
@@ -57,20 +57,16 @@ pub struct Usage {
 impl Usage {
     /// CPU time of everything but load generator and sink.
     pub fn cpu(&self) -> Duration {
-        self.api + self.dispatchers + self.postgres
+        self.apis + self.dispatchers + self.postgres
     }
 }
 
 impl Meter {
     /// Reads the meters.
     pub async fn read(processes: &Processes, conn: &mut AsyncPgConnection) -> Result<Self> {
-        let mut dispatchers = Duration::ZERO;
-        for dispatcher in &processes.dispatchers {
-            dispatchers += cpu_time(*dispatcher)?;
-        }
         Ok(Self {
-            api: cpu_time(processes.api)?,
-            dispatchers,
+            apis: cpu_time_of_all(&processes.apis)?,
+            dispatchers: cpu_time_of_all(&processes.dispatchers)?,
             postgres: cpu_time_with_children(processes.postmaster)?,
             counters: Counters::read(conn).await?,
         })
@@ -79,12 +75,8 @@ impl Meter {
     /// What has been used since, by the same processes.
     pub async fn since(self, processes: &Processes, conn: &mut AsyncPgConnection) -> Result<Usage> {
         let now = Self::read(processes, conn).await?;
-        let mut dispatcher_peak_bytes = 0;
-        for dispatcher in &processes.dispatchers {
-            dispatcher_peak_bytes = dispatcher_peak_bytes.max(peak_memory_bytes(*dispatcher)?);
-        }
         Ok(Usage {
-            api: now.api.saturating_sub(self.api),
+            apis: now.apis.saturating_sub(self.apis),
             dispatchers: now.dispatchers.saturating_sub(self.dispatchers),
             postgres: now.postgres.saturating_sub(self.postgres),
             wal_bytes: now
@@ -92,8 +84,21 @@ impl Meter {
                 .wal_bytes
                 .saturating_sub(self.counters.wal_bytes),
             commits: now.counters.commits.saturating_sub(self.counters.commits),
-            api_peak_bytes: peak_memory_bytes(processes.api)?,
-            dispatcher_peak_bytes,
+            api_peak_bytes: largest_peak_bytes(&processes.apis)?,
+            dispatcher_peak_bytes: largest_peak_bytes(&processes.dispatchers)?,
         })
     }
+}
+
+fn cpu_time_of_all(processes: &[Pid]) -> Result<Duration> {
+    processes.iter().map(|pid| cpu_time(*pid)).sum()
+}
+
+/// The most that any of them has had resident; zero where there is none.
+fn largest_peak_bytes(processes: &[Pid]) -> Result<u64> {
+    let mut largest = 0;
+    for pid in processes {
+        largest = largest.max(peak_memory_bytes(*pid)?);
+    }
+    Ok(largest)
 }

@@ -74,6 +74,8 @@ pub enum Scenario {
     Memory,
     /// A backlog for 1, 2, 4 and 8 dispatchers
     Replicas,
+    /// Publish alone, with 2 and 4 APIs
+    ApiReplicas,
     /// Publish to receipt at 10 to 90 % of the saturated rate
     LoadLatency,
     /// Claims with ten thousand and with ten million ready deliveries
@@ -143,9 +145,12 @@ impl Scenario {
             | Self::Slow
             | Self::Kill
             | Self::Memory => true,
-            Self::Replicas | Self::LoadLatency | Self::Backlog | Self::Churn | Self::Lists => {
-                !settings.quick
-            }
+            Self::Replicas
+            | Self::ApiReplicas
+            | Self::LoadLatency
+            | Self::Backlog
+            | Self::Churn
+            | Self::Lists => !settings.quick,
         }
     }
 }

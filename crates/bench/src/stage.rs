@@ -64,7 +64,8 @@ pub struct Stage {
     pub clock: Clock,
     /// The tenant that publishes.
     pub tenant: Tenant,
-    api: Api,
+    /// One, unless the scenario has started more.
+    apis: Vec<Api>,
     database: TestDatabase,
     conn: AsyncPgConnection,
     settings: Settings,
@@ -94,13 +95,21 @@ impl Stage {
             dispatchers: Vec::new(),
             clock,
             tenant,
-            api,
+            apis: vec![api],
             database,
             conn,
             settings: settings.clone(),
             sequence: Sequence::default(),
             postmaster,
         })
+    }
+
+    /// Starts some more APIs; the load goes to all of them.
+    pub async fn add_apis(&mut self, count: usize) {
+        for _ in 0..count {
+            let api = Api::start_with(self.database.url(), &[("REPRISE_LOG", LOG)]).await;
+            self.apis.push(api);
+        }
     }
 
     /// Starts some more dispatchers, with further environment variables.
@@ -136,7 +145,7 @@ impl Stage {
     pub async fn bare_rate(&self) -> Result<f64> {
         let until = Until::Elapsed(self.settings.bare_duration());
         let load = Load {
-            target: self.sink.address(),
+            targets: vec![self.sink.address()],
             expected_status: 200,
             sequence: Sequence::default(),
             ..self.load(EVENT_TYPE, Pace::Closed(until))
@@ -166,14 +175,14 @@ impl Stage {
         let key = &self.tenant.api_key;
         let bytes = self.settings.payload_bytes;
         self.load_of(
-            Request::publish(self.api.address(), key, event_type, bytes),
+            Request::publish(self.apis[0].address(), key, event_type, bytes),
             pace,
         )
     }
 
     /// Load that publishes batches.
     pub fn batches(&self, events: usize, pace: Pace) -> Load {
-        let (api, key) = (self.api.address(), &self.tenant.api_key);
+        let (api, key) = (self.apis[0].address(), &self.tenant.api_key);
         let bytes = self.settings.payload_bytes;
         self.load_of(
             Request::publish_batch(api, key, EVENT_TYPE, bytes, events),
@@ -183,7 +192,7 @@ impl Stage {
 
     fn load_of(&self, request: Request, pace: Pace) -> Load {
         Load {
-            target: self.api.address(),
+            targets: self.apis.iter().map(Api::address).collect(),
             request,
             connections: self.settings.connections,
             pace,
@@ -214,8 +223,10 @@ impl Stage {
     fn processes(&self) -> Result<Processes> {
         let dispatchers = self.dispatchers.iter();
         let dispatchers = dispatchers.map(|one| one.process.id().context("a dispatcher has ended"));
+        let apis = self.apis.iter();
+        let apis = apis.map(|one| one.process.id().context("an API has ended"));
         Ok(Processes {
-            api: self.api.process.id().context("the API has ended")?,
+            apis: apis.collect::<Result<_>>()?,
             dispatchers: dispatchers.collect::<Result<_>>()?,
             postmaster: self.postmaster,
         })

@@ -1,6 +1,6 @@
 //! One connection of the load generator: one request at a time.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, Result, ensure};
 use tokio::{
@@ -28,10 +28,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) async fn open(load: &Load) -> Result<Self> {
-        let socket = TcpStream::connect(load.target)
+    pub(super) async fn open(load: &Load, target: SocketAddr) -> Result<Self> {
+        let socket = TcpStream::connect(target)
             .await
-            .with_context(|| format!("connecting to {}", load.target))?;
+            .with_context(|| format!("connecting to {target}"))?;
         socket.set_nodelay(true)?;
         Ok(Self {
             socket,

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::{
     figures::{Percentiles, rate},
+    findings::Findings,
     load::{Load, Pace, Until},
     report::{Cost, Row},
     settings::Settings,
@@ -11,19 +12,32 @@ use crate::{
     stage::{EVENT_TYPE, Receiver, Stage, unfinished},
 };
 
+/// How many APIs at a time, besides the one of `publish`.
+const API_REPLICAS: [usize; 2] = [2, 4];
 /// Events of a batch.
 const BATCH: usize = 100;
 
 /// One event per request, in a closed loop.
 pub async fn run(settings: &Settings) -> Result<Row> {
     let load = |stage: &Stage, pace| stage.load(EVENT_TYPE, pace);
-    measure(settings, "publish", load).await
+    measure(settings, "publish", 1, load).await
+}
+
+/// Several APIs on one PostgreSQL, each with its share of the connections.
+pub async fn run_replicas(settings: &Settings) -> Result<Findings> {
+    let mut findings = Findings::default();
+    for apis in API_REPLICAS {
+        let load = |stage: &Stage, pace| stage.load(EVENT_TYPE, pace);
+        let row = measure(settings, &format!("publish, {apis} APIs"), apis, load).await?;
+        findings.rows.push(row);
+    }
+    Ok(findings)
 }
 
 /// A hundred events per request.
 pub async fn run_batches(settings: &Settings) -> Result<Row> {
     let load = |stage: &Stage, pace| stage.batches(BATCH, pace);
-    let row = measure(settings, "batch", load).await?;
+    let row = measure(settings, "batch", 1, load).await?;
     Ok(Row {
         notes: format!("{BATCH} events per request; latency is a request's"),
         ..row
@@ -33,9 +47,11 @@ pub async fn run_batches(settings: &Settings) -> Result<Row> {
 async fn measure(
     settings: &Settings,
     name: &str,
+    apis: usize,
     load: impl Fn(&Stage, Pace) -> Load,
 ) -> Result<Row> {
     let mut stage = Stage::start(settings, &[Receiver::that(Behaviour::Answer)]).await?;
+    stage.add_apis(apis - 1).await;
     let bare_rate = stage.bare_rate().await?;
     stage.warm_up().await?;
     let before = unfinished(stage.conn()).await?;
