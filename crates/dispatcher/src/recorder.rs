@@ -27,7 +27,7 @@ const MAX_BATCH: usize = 200;
 /// as some ten results do.
 const ENOUGH: usize = 64;
 /// How long a result waits for others, unless somebody waits for it. Longer would only hold permits.
-const GATHER_FOR: Duration = Duration::from_millis(2);
+const GATHER_FOR: Duration = Duration::from_millis(5);
 /// After so many failures of a whole batch its results are written one by one: it may be one of them that fails.
 const WHOLE_TRIES: u32 = 3;
 
