@@ -54,7 +54,8 @@ pub async fn publish(
                 events: &[event],
                 show: show_one,
             };
-            publication.store(Some(&key)).await
+            // Boxed: it is large, and seldom; the future of every other call would be as large, and is moved about.
+            Box::pin(publication.store(Some(&key))).await
         }
     }
 }

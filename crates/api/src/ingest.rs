@@ -210,7 +210,7 @@ impl Writer {
 
     async fn store_once(&self, gathered: &[Waiting]) -> Result<Vec<Outcome>, StoreError> {
         let wanted: Vec<_> = gathered.iter().map(Waiting::wanted).collect();
-        let tell = self.wake_up.turn();
+        let tell = self.wake_up.turn(wanted.len());
         let storing =
             async |conn: &mut _| store_together(conn, &self.cache, &wanted, tell.clone()).await;
         let begun = Instant::now();

@@ -36,8 +36,9 @@ const MAX_HEADERS: usize = 100;
 /// How long an unused connection is kept. Below the 5 s after which Node and Apache close theirs, so that we seldom
 /// send into a connection that is being closed; long enough for a steady stream of events.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
-/// Unused connections to one host at most: as many as one endpoint has in flight by default.
-const MAX_IDLE_PER_HOST: usize = 32;
+/// Unused connections to one host at most: as many as are in flight by default, since many endpoints may share a host. Fewer,
+/// and those beyond them are closed after one request each; more would only be held.
+const MAX_IDLE_PER_HOST: usize = 512;
 
 /// The client that everything is sent with. Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
