@@ -7,7 +7,7 @@
 mod together;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reprise_core::ids::TenantId;
 use reprise_core::ready_hint::ReadyHint;
@@ -16,6 +16,7 @@ use reprise_core::store::{Database, StoreError};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit, mpsc, oneshot};
 
 use crate::error::ApiError;
+use crate::metrics::IngestMetrics;
 use crate::subscriptions::SubscriptionCache;
 use crate::wake_up::WakeUp;
 use together::{MAX_TRIES, Outcome, find_stored, keep_changing, store_together};
@@ -62,10 +63,19 @@ impl Ingest {
     pub fn new(
         database: &Database,
         cache: &Arc<SubscriptionCache>,
+        metrics: &IngestMetrics,
         wake_up: &Arc<WakeUp>,
     ) -> (Self, Vec<Writer>) {
-        let (door, arrivals) = Writer::team(WRITERS, database, cache, wake_up);
-        let (wide_door, wide_arrivals) = Writer::team(1, database, cache, wake_up);
+        let writer = |arrivals| Writer {
+            arrivals,
+            turn: Arc::new(Semaphore::new(1)),
+            database: database.clone(),
+            cache: Arc::clone(cache),
+            metrics: metrics.clone(),
+            wake_up: Arc::clone(wake_up),
+        };
+        let (door, arrivals) = Writer::team(WRITERS, writer);
+        let (wide_door, wide_arrivals) = Writer::team(1, writer);
         let ingest = Self {
             door,
             wide_door,
@@ -116,6 +126,7 @@ pub struct Writer {
     turn: Arc<Semaphore>,
     database: Database,
     cache: Arc<SubscriptionCache>,
+    metrics: IngestMetrics,
     wake_up: Arc<WakeUp>,
 }
 
@@ -123,18 +134,10 @@ impl Writer {
     /// Writers that share a door.
     fn team(
         count: usize,
-        database: &Database,
-        cache: &Arc<SubscriptionCache>,
-        wake_up: &Arc<WakeUp>,
+        writer: impl Fn(Arc<Mutex<mpsc::Receiver<Waiting>>>) -> Self,
     ) -> (mpsc::Sender<Waiting>, Vec<Self>) {
         let (door, arrivals) = mpsc::channel(MAX_WAITING);
-        let writer = Self {
-            arrivals: Arc::new(Mutex::new(arrivals)),
-            turn: Arc::new(Semaphore::new(1)),
-            database: database.clone(),
-            cache: Arc::clone(cache),
-            wake_up: Arc::clone(wake_up),
-        };
+        let writer = writer(Arc::new(Mutex::new(arrivals)));
         (door, vec![writer; count])
     }
 
@@ -210,7 +213,9 @@ impl Writer {
         let tell = self.wake_up.turn(wanted.len());
         let storing =
             async |conn: &mut _| store_together(conn, &self.cache, &wanted, tell.clone()).await;
+        let begun = Instant::now();
         let stored = self.database.run(DEADLINE, storing).await;
+        self.metrics.note_commit(gathered.len(), begun.elapsed());
         match stored.and_then(|stored| stored) {
             Ok((outcomes, untold)) => {
                 self.wake_up.ask(&untold);

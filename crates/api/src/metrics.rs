@@ -1,5 +1,6 @@
 //! `GET /metrics`: what the API counts, in `OpenMetrics` text. Every name stands here.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -8,8 +9,10 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use reprise_core::store::pool::PoolUse;
 
 use crate::error::ApiError;
 use crate::state::AppState;
@@ -34,6 +37,100 @@ pub struct Metrics {
     duration: Family<RouteLabels, Histogram, fn() -> Histogram>,
     events: Counter,
     deliveries: Counter,
+    ingest: IngestMetrics,
+    pool: PoolMetrics,
+}
+
+/// What the shared commits of publishing count.
+#[derive(Clone, Debug)]
+pub struct IngestMetrics {
+    batch_size: Histogram,
+    commit_seconds: Histogram,
+}
+
+impl IngestMetrics {
+    /// Counts a commit of so many calls' events, which may have failed.
+    pub fn note_commit(&self, calls: usize, took: Duration) {
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+        self.batch_size.observe(f64::from(calls));
+        self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            batch_size: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
+            commit_seconds: duration_histogram(),
+        };
+        registry.register(
+            "ingest_batch_size",
+            "Publish calls per shared commit",
+            metrics.batch_size.clone(),
+        );
+        registry.register_with_unit(
+            "ingest_commit",
+            "A shared commit of published events, with the wait for a connection",
+            Unit::Seconds,
+            metrics.commit_seconds.clone(),
+        );
+        metrics
+    }
+}
+
+/// How a connection was got.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct GotLabels {
+    got: &'static str,
+}
+
+/// How the pool of connections to PostgreSQL is used.
+#[derive(Clone, Debug, Default)]
+struct PoolMetrics {
+    connections: Gauge,
+    idle: Gauge,
+    gets: Family<GotLabels, Counter>,
+    wait_seconds: Counter<f64, AtomicU64>,
+}
+
+impl PoolMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register(
+            "pool_connections",
+            "Connections to PostgreSQL in the pool",
+            metrics.connections.clone(),
+        );
+        registry.register(
+            "pool_idle_connections",
+            "Of these, connections that nobody has",
+            metrics.idle.clone(),
+        );
+        registry.register(
+            "pool_gets",
+            "Calls for a connection, by how it was got: at_once, after_waiting, never",
+            metrics.gets.clone(),
+        );
+        registry.register(
+            "pool_wait_seconds",
+            "Time that calls have waited for a connection",
+            metrics.wait_seconds.clone(),
+        );
+        metrics
+    }
+
+    fn set(&self, pool: &PoolUse) {
+        self.connections.set(pool.connections.into());
+        self.idle.set(pool.idle.into());
+        for (got, count) in [
+            ("at_once", pool.given_at_once),
+            ("after_waiting", pool.given_after_waiting),
+            ("never", pool.timed_out),
+        ] {
+            let counter = self.gets.get_or_create(&GotLabels { got });
+            counter.inner().store(count, Ordering::Relaxed);
+        }
+        let waited = pool.waited.as_secs_f64().to_bits();
+        self.wait_seconds.inner().store(waited, Ordering::Relaxed);
+    }
 }
 
 /// A route, for durations.
@@ -69,7 +166,11 @@ impl Default for Metrics {
             "Deliveries stored with events",
             deliveries.clone(),
         );
+        let ingest = IngestMetrics::register(&mut registry);
+        let pool = PoolMetrics::register(&mut registry);
         Self {
+            ingest,
+            pool,
             registry,
             requests,
             duration,
@@ -108,6 +209,12 @@ impl Metrics {
             .inc();
     }
 
+    /// What the shared commits count in.
+    #[must_use]
+    pub fn ingest(&self) -> IngestMetrics {
+        self.ingest.clone()
+    }
+
     /// Counts a published event.
     pub fn note_event(&self, delivery_count: usize) {
         self.events.inc();
@@ -120,6 +227,7 @@ impl Metrics {
 #[utoipa::path(get, path = "/metrics", tag = "operations", operation_id = "metrics", security(()),
     responses((status = 200, content_type = "application/openmetrics-text", body = String)))]
 pub async fn show(state: Data<AppState>) -> Result<HttpResponse, ApiError> {
+    state.metrics.pool.set(&state.database.pool_use());
     let mut text = String::new();
     encode(&mut text, &state.metrics.registry)
         .map_err(|error| ApiError::Internal(error.to_string()))?;

@@ -46,10 +46,11 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let database = Database::new(config.database_url.expose(), config.database_connections);
     check_keys(&database, &config.keys).await?;
     let subscriptions = Arc::new(SubscriptionCache::default());
-    let wake_up = Arc::new(WakeUp::default());
-    let (ingest, writers) = Ingest::new(&database, &subscriptions, &wake_up);
-    let state = build_state(&config, database, subscriptions, ingest, wake_up);
-    let state = Data::new(state?);
+    let (metrics, wake_up) = (Metrics::default(), Arc::new(WakeUp::default()));
+    let (ingest, writers) = Ingest::new(&database, &subscriptions, &metrics.ingest(), &wake_up);
+    let mut state = build_state(&config, database, subscriptions, ingest, wake_up)?;
+    state.metrics = metrics;
+    let state = Data::new(state);
     let background = Background::start(&state, &config.database_url);
     for writer in writers {
         background.spawn(writer.run());

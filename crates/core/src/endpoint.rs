@@ -94,6 +94,8 @@ pub struct Endpoint {
     pub failing_since: Option<OffsetDateTime>,
     /// The last success, exact to some seconds.
     pub last_success_at: Option<OffsetDateTime>,
+    /// Since when its receiver counts as dead, so that little is sent to it; `None` while its circuit is closed.
+    pub circuit_opened_at: Option<OffsetDateTime>,
     /// When its receiver echoed a challenge; `None` again when the URL changes.
     pub verified_at: Option<OffsetDateTime>,
     /// When it was made.

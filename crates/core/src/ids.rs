@@ -79,6 +79,14 @@ uuid_id!(
 );
 
 impl DeliveryId {
+    /// When it was made, exact to a millisecond: the time that a UUIDv7 begins with.
+    #[must_use]
+    pub fn made_at(self) -> OffsetDateTime {
+        let milliseconds = i128::try_from(self.0.as_u128() >> 80).unwrap_or(0);
+        OffsetDateTime::from_unix_timestamp_nanos(milliseconds * 1_000_000)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+
     /// A new id for what came of an earlier delivery: above that one's, however far the clocks of the machines are apart on
     /// which the two were made.
     #[must_use]
@@ -121,6 +129,15 @@ mod tests {
         let id = EventId::new().as_uuid();
         let after = first_uuid_at(OffsetDateTime::now_utc() + time::Duration::milliseconds(1));
         assert!(before <= id && id < after);
+    }
+
+    #[test]
+    fn a_delivery_knows_when_it_was_made() {
+        let instant = time::macros::datetime!(2026-11-26 10:20:30.456 UTC);
+        let id = DeliveryId::from_uuid(first_uuid_at(instant));
+        assert_eq!(id.made_at(), instant);
+        let last = DeliveryId::from_uuid(Uuid::max());
+        assert_eq!(last.made_at(), OffsetDateTime::UNIX_EPOCH, "no such year");
     }
 
     #[test]

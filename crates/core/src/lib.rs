@@ -6,6 +6,7 @@ pub mod address;
 pub mod attempt;
 pub mod attempt_answer;
 pub mod attempt_outcome;
+pub mod circuit;
 pub mod custom_headers;
 pub mod delivery;
 pub mod display_name;

@@ -51,6 +51,13 @@ impl ReadyHint {
         }
     }
 
+    /// Leaves endpoints out.
+    pub fn leave_out(&mut self, is_left_out: impl Fn(&(TenantId, EndpointId)) -> bool) {
+        if let Self::At(endpoints) = self {
+            endpoints.retain(|endpoint| !is_left_out(endpoint));
+        }
+    }
+
     /// Whether there is nothing to tell.
     #[must_use]
     pub fn is_nowhere(&self) -> bool {

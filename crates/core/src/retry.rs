@@ -181,7 +181,7 @@ impl RetryPolicy {
                 let hint = retry_after.filter(|_| matches!(status, 429 | 503));
                 self.retry(
                     attempt_number,
-                    |delay| delay_after_hint(delay, hint),
+                    |delay| delay_after_hint(delay, hint.map(|hint| jitter.lengthen(hint))),
                     jitter,
                 )
             }
@@ -240,7 +240,7 @@ impl Jitter {
     }
 
     /// Lengthens a delay by up to 20 %, the contract's figure; it never shortens one.
-    fn lengthen(self, delay: Duration) -> Duration {
+    pub(crate) fn lengthen(self, delay: Duration) -> Duration {
         // Whole numbers, so that the bound holds exactly. At most 2^94 ns times 2^32 fits.
         let extra_ns = ((delay / 5).as_nanos() * u128::from(self.0)) >> u32::BITS;
         delay.saturating_add(Duration::from_nanos_u128(extra_ns))
@@ -298,7 +298,8 @@ pub enum RetryPolicyError {
     NoDelays,
 }
 
-/// Obeys a receiver's hint where it asks for more patience than the policy has anyway.
+/// Obeys a receiver's hint where it asks for more patience than the policy has anyway. Hints come lengthened by jitter too: a
+/// receiver that is overwhelmed names the same moment to everybody.
 fn delay_after_hint(delay: Duration, hint: Option<Duration>) -> Duration {
     hint.map_or(delay, |hint| delay.max(hint.min(MAX_RETRY_AFTER)))
 }

@@ -5,6 +5,7 @@
 
 pub mod api_keys;
 pub mod attempts;
+pub mod circuits;
 pub mod connection;
 pub mod deliveries;
 pub mod delivery_lists;

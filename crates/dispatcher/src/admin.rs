@@ -13,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use reprise_core::store::{Database, StoreError, delivery_queue, partitions};
+use reprise_core::store::{Database, StoreError, partitions};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -23,6 +23,7 @@ use tracing::{debug, info, warn};
 
 use crate::in_flight::Capacity;
 use crate::metrics::{Metrics, Snapshot};
+use crate::queue_look::QueueLook;
 
 /// Connections at once. Monitoring needs a few; a bound keeps a stray client from taking the process's descriptors.
 const MAX_CONNECTIONS: usize = 64;
@@ -36,6 +37,7 @@ pub(crate) struct Admin {
     pub(crate) database: Database,
     pub(crate) capacity: Capacity,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) queue: QueueLook,
     /// The dispatcher no longer claims.
     pub(crate) draining: CancellationToken,
 }
@@ -156,9 +158,10 @@ impl Admin {
         let now = Snapshot {
             in_flight: self.capacity.held_count(),
             free_permits: self.capacity.free_permits(),
-            queue: self.queue_depth().await.ok(),
+            pool: self.database.pool_use(),
+            queue: self.queue.state(&self.database).await,
         };
-        match self.metrics.encode(now) {
+        match self.metrics.encode(&now) {
             Ok(text) => {
                 let mut answer = Response::new(Full::from(text));
                 answer.headers_mut().insert(
@@ -177,11 +180,6 @@ impl Admin {
                 )
             }
         }
-    }
-
-    async fn queue_depth(&self) -> Result<delivery_queue::QueueDepth, StoreError> {
-        let mut conn = self.database.connection().await?;
-        delivery_queue::depth(&mut conn).await
     }
 }
 

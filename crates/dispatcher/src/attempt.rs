@@ -77,6 +77,7 @@ impl Sender {
         let ended = Ended {
             outcome,
             permit: Some(permit),
+            at: Instant::now(),
         };
         if self.ended.send(ended).await.is_err() {
             error!("The recorder is gone, a result is lost; its lease will expire");
@@ -95,6 +96,9 @@ impl Sender {
             debug!(delivery.id = %claim.delivery_id, "Began too late after the claim, giving it back");
             return give_back(claim, Duration::ZERO);
         }
+        self.metrics
+            .start_wait_seconds
+            .observe(claimed_at.elapsed());
         let started_at = OffsetDateTime::now_utc();
         let Content::Message(message) = content else {
             return Outcome::Finished(Box::new(expired(claim, target, started_at)));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use reprise_core::ids::DispatcherId;
 use reprise_core::store::delivery_queue::{
-    self, Claim, ClaimRequest, ExpressLimits, LimitedRequest,
+    self, Claim, ClaimRequest, ExpressLimits, LimitedEndpoint, LimitedRequest,
 };
 use reprise_core::store::messages::load_messages;
 use reprise_core::store::{AsyncPgConnection, Database, StoreError};
@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use tracing::error;
 
 use crate::attempt::{self, Job, Sender};
+use crate::circuits::Circuits;
 use crate::in_flight::{Capacity, Permits, Room};
 use crate::limited::Limited;
 use crate::messages::Messages;
@@ -59,6 +60,7 @@ pub(crate) struct Claimer {
     pub(crate) stop: CancellationToken,
     pub(crate) ready: ReadyEndpoints,
     pub(crate) limited: Limited,
+    pub(crate) circuits: Arc<Circuits>,
     /// Whether a single permit goes to the endpoints with a limit this time.
     pub(crate) is_turn_of_limited: bool,
     /// When everything was looked at, whatever hints came.
@@ -184,6 +186,9 @@ impl Claimer {
         let taken = delivery_queue::claim_limited(&mut conn, &request).await?;
         let is_cut = taken.claims.len() >= usize::from(share);
         let asked = endpoints.iter().map(|(endpoint, _)| *endpoint);
+        let told = |(_, id): &LimitedEndpoint| taken.states.iter().any(|(told, _)| told == id);
+        self.circuits
+            .note(asked.clone().filter(told), &taken.circuits);
         self.limited
             .note(asked, &taken.states, is_cut, Instant::now());
         if taken.claims.is_empty() {
@@ -220,7 +225,7 @@ impl Claimer {
             LEASE_MARGIN,
         )
         .await?;
-        self.limited.meet(&taken.limited, at);
+        self.limited.meet_express(&taken.limited, at);
         if taken.claims.is_empty() {
             return Ok(Progress::NothingLeft);
         }
@@ -236,8 +241,11 @@ impl Claimer {
     }
 
     async fn claim_ready(&mut self, room: Room) -> Result<Progress, StoreError> {
+        let mut ready = self.wakeup.take_ready_hint();
+        // They are asked for in another way, and in vain here.
+        ready.leave_out(|endpoint| self.limited.knows(endpoint));
         let hints = Hints {
-            ready: self.wakeup.take_ready_hint(),
+            ready,
             returned: self.wakeup.take_return_hint(),
         };
         if !self.ready.is_worth_a_look(&hints) {
@@ -293,7 +301,7 @@ impl Claimer {
             at,
             messages,
         } = claimed;
-        self.metrics.claim_batch.observe_count(claims.len());
+        self.metrics.claimed(&claims);
         let messages = match self.load(conn, &claims, messages).await {
             Ok(messages) => messages,
             Err(error) => {
@@ -325,6 +333,7 @@ impl Claimer {
             };
             self.attempts.spawn(self.sender.clone().run(job));
         }
+        self.metrics.claim_seconds.observe(at.elapsed());
         self.give_back(&unsendable, permits, attempt::unsendable)
             .await;
         Ok(())
@@ -341,6 +350,7 @@ impl Claimer {
             let ended = Ended {
                 outcome: how(claim),
                 permit: permits.split_one(),
+                at: Instant::now(),
             };
             if self.sender.ended.send(ended).await.is_err() {
                 error!("The recorder is gone, a lease is left to expire");

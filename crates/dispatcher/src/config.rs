@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use reprise_core::address::AddressGuard;
+use reprise_core::circuit::CircuitRules;
 use reprise_core::sealing::KeyRing;
 use reprise_core::secret::SecretText;
 use reprise_core::settings::{
@@ -47,6 +48,18 @@ pub(crate) struct Arguments {
     /// Deliveries in flight at most for one endpoint
     #[arg(long, env = "REPRISE_MAX_IN_FLIGHT_PER_ENDPOINT", default_value = "32")]
     max_in_flight_per_endpoint: String,
+    /// Failures in a row, within some time, at which a receiver counts as dead and its circuit opens; 0: never
+    #[arg(long, env = "REPRISE_CIRCUIT_FAILURES", default_value = "100")]
+    circuit_failures: String,
+    /// How long a receiver has been failing, without a success, before its circuit opens
+    #[arg(long, env = "REPRISE_CIRCUIT_FAILING_FOR", default_value = "60s")]
+    circuit_failing_for: String,
+    /// How long a circuit is open before one delivery is tried; it doubles each time that this fails
+    #[arg(long, env = "REPRISE_CIRCUIT_PAUSE", default_value = "30s")]
+    circuit_pause: String,
+    /// How long a circuit is open at most
+    #[arg(long, env = "REPRISE_CIRCUIT_MAX_PAUSE", default_value = "5m")]
+    circuit_max_pause: String,
     /// Days that events, deliveries and attempts are kept
     #[arg(long, env = "REPRISE_RETENTION_DAYS", default_value = "90")]
     retention_days: String,
@@ -79,6 +92,7 @@ pub(crate) struct Config {
     pub(crate) admin_listen: SocketAddr,
     pub(crate) outbound: OutboundConfig,
     pub(crate) limits: Limits,
+    pub(crate) circuits: CircuitRules,
     pub(crate) retention: Duration,
     pub(crate) drain_timeout: Duration,
     pub(crate) poll_interval: Duration,
@@ -152,6 +166,7 @@ impl Config {
         });
         let outbound = OutboundConfig::read(problems, given);
         let limits = Limits::read(problems, given);
+        let circuits = read_circuit_rules(problems, given);
         let drain_timeout = duration(problems, "REPRISE_DRAIN_TIMEOUT", &given.drain_timeout);
         let poll_interval = duration(problems, "REPRISE_POLL_INTERVAL", &given.poll_interval);
         let log = LogConfig::read(problems, given);
@@ -162,6 +177,7 @@ impl Config {
             admin_listen: admin_listen?,
             outbound: outbound?,
             limits: limits?,
+            circuits: circuits?,
             retention: retention?,
             drain_timeout: drain_timeout?,
             poll_interval: poll_interval?,
@@ -222,6 +238,24 @@ impl LogConfig {
             format: format?,
         })
     }
+}
+
+fn read_circuit_rules(problems: &mut Problems, given: &Arguments) -> Option<CircuitRules> {
+    let failures = problems.read(
+        "REPRISE_CIRCUIT_FAILURES",
+        &given.circuit_failures,
+        |text| parse_number(text, 0..=1_000_000_u32),
+    );
+    let mut read = |variable, text: &str| duration(problems, variable, text);
+    let failing_for = read("REPRISE_CIRCUIT_FAILING_FOR", &given.circuit_failing_for);
+    let first_pause = read("REPRISE_CIRCUIT_PAUSE", &given.circuit_pause);
+    let max_pause = read("REPRISE_CIRCUIT_MAX_PAUSE", &given.circuit_max_pause);
+    Some(CircuitRules {
+        failures: failures?,
+        failing_for: failing_for?,
+        first_pause: first_pause?,
+        max_pause: max_pause?,
+    })
 }
 
 fn days(count: u32) -> Duration {

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::admin::{Admin, Listener};
 use crate::attempt::Sender;
+use crate::circuits::Circuits;
 use crate::claimer::{Claimer, ReadyEndpoints};
 use crate::config::Config;
 use crate::heartbeat::{Heartbeat, Streak};
@@ -27,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::outage::Outages;
 use crate::outbound::Outbound;
 use crate::promoter::Promoter;
+use crate::queue_look::QueueLook;
 use crate::recorder::{Ended, Recorder};
 use crate::signals::Signals;
 use crate::stage::Stage;
@@ -71,6 +73,7 @@ struct Shared {
     database: Database,
     wakeup: Arc<Wakeup>,
     metrics: Arc<Metrics>,
+    circuits: Arc<Circuits>,
     outages: Outages,
     capacity: Capacity,
 }
@@ -90,12 +93,14 @@ impl Dispatcher {
         let database = Database::new(config.database_url.expose(), config.database_connections);
         check_keys(&database, &config.keys).await?;
         let wakeup = Arc::new(Wakeup::default());
+        let metrics = Arc::new(Metrics::new());
         let shared = Shared {
             id: DispatcherId::new(),
             database,
             capacity: Capacity::new(config.limits, Arc::clone(&wakeup)),
             wakeup,
-            metrics: Arc::new(Metrics::new()),
+            circuits: Arc::new(Circuits::new(config.circuits, Arc::clone(&metrics))),
+            metrics,
             outages: Outages::default(),
         };
         let dispatcher = Self {
@@ -118,6 +123,7 @@ impl Dispatcher {
             database: shared.database.clone(),
             capacity: shared.capacity.clone(),
             metrics: Arc::clone(&shared.metrics),
+            queue: QueueLook::default(),
             draining: self.stages.claiming.stop.clone(),
         });
         upkeep.spawn_vital(panicked, listener.serve(admin, tasks.clone(), stop.clone()));
@@ -134,6 +140,7 @@ impl Dispatcher {
             database: shared.database.clone(),
             retention,
             wakeup: Arc::clone(&shared.wakeup),
+            metrics: Arc::clone(&shared.metrics),
             watch: shared.outages.watch("maintenance"),
             stop: stop.clone(),
         };
@@ -182,6 +189,7 @@ impl Dispatcher {
             ended: results,
             wakeup: Arc::clone(&shared.wakeup),
             metrics: Arc::clone(&shared.metrics),
+            circuits: Arc::clone(&shared.circuits),
             watch: shared.outages.watch("recording"),
             give_up: recording.stop.clone(),
         };
@@ -199,6 +207,7 @@ impl Dispatcher {
             wakeup: Arc::clone(&shared.wakeup),
             poll_interval: config.poll_interval,
             limited: Limited::new(config.poll_interval),
+            circuits: Arc::clone(&shared.circuits),
             is_turn_of_limited: false,
             looked_at: None,
             claimed_at: None,

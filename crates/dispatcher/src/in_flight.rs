@@ -254,6 +254,11 @@ impl Permit {
     pub(crate) fn announce_end_of(&mut self, claim: &Claim) {
         self.limited = claim.is_limited.then_some(claim.endpoint_id);
     }
+
+    /// Whether its delivery was claimed under a limit of its endpoint.
+    pub(crate) const fn is_limited(&self) -> bool {
+        self.limited.is_some()
+    }
 }
 
 impl Drop for Permit {
@@ -317,6 +322,7 @@ mod tests {
             is_express: false,
             replay_of: None,
             is_limited: false,
+            ready_at: None,
             lease_token: LeaseToken(EventId::new().as_uuid()),
         }
     }

@@ -26,8 +26,18 @@ pub(crate) struct Limited {
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     not_before: Instant,
-    /// Whether as much is in flight as may be: then an attempt that ends here is a reason to ask.
-    is_full: bool,
+    why: Why,
+}
+
+/// Why not at once, and so what else than time is a reason to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Nothing is.
+    Time,
+    /// As much is in flight as may be: an attempt that ends here is.
+    Full,
+    /// The circuit is open: an attempt that ends here is, and something express.
+    Circuit,
 }
 
 impl Limited {
@@ -45,17 +55,34 @@ impl Limited {
             if self.waiting.len() < MAX_REMEMBERED {
                 self.waiting.entry(*endpoint).or_insert(Waiting {
                     not_before: now,
-                    is_full: false,
+                    why: Why::Time,
                 });
             }
         }
         self.waiting.len() > before
     }
 
+    /// Remembers endpoints that were met with something express, which an open circuit does not hold back.
+    pub(crate) fn meet_express(&mut self, met: &[LimitedEndpoint], now: Instant) {
+        self.meet(met, now);
+        for endpoint in met {
+            if let Some(waiting) = self.waiting.get_mut(endpoint)
+                && waiting.why == Why::Circuit
+            {
+                waiting.not_before = now;
+            }
+        }
+    }
+
+    /// Whether an endpoint is remembered.
+    pub(crate) fn knows(&self, endpoint: &LimitedEndpoint) -> bool {
+        self.waiting.contains_key(endpoint)
+    }
+
     /// Attempts at these endpoints have ended here.
     pub(crate) fn free(&mut self, ended: &[EndpointId], now: Instant) {
         for ((_, endpoint_id), waiting) in &mut self.waiting {
-            if waiting.is_full && ended.contains(endpoint_id) {
+            if waiting.why != Why::Time && ended.contains(endpoint_id) {
                 waiting.not_before = now;
             }
         }
@@ -80,11 +107,12 @@ impl Limited {
     ) {
         for endpoint in asked {
             let state = states.iter().find(|(id, _)| *id == endpoint.1);
-            let (pause, is_full) = match state {
-                None => (HELD_PAUSE, false),
-                Some((_, LimitState::NextSlotAfter(wait))) => (*wait, false),
-                Some((_, LimitState::Full)) => (self.poll_interval, true),
-                Some((_, LimitState::Open)) if is_cut => (Duration::ZERO, false),
+            let (pause, why) = match state {
+                None => (HELD_PAUSE, Why::Time),
+                Some((_, LimitState::NextSlotAfter(wait))) => (*wait, Why::Time),
+                Some((_, LimitState::CircuitOpen(wait))) => (*wait, Why::Circuit),
+                Some((_, LimitState::Full)) => (self.poll_interval, Why::Full),
+                Some((_, LimitState::Open)) if is_cut => (Duration::ZERO, Why::Time),
                 Some((_, LimitState::Open)) => {
                     self.waiting.remove(&endpoint);
                     continue;
@@ -92,7 +120,7 @@ impl Limited {
             };
             let waiting = Waiting {
                 not_before: now + pause,
-                is_full,
+                why,
             };
             self.waiting.insert(endpoint, waiting);
         }
@@ -155,6 +183,25 @@ mod tests {
         assert_eq!(limited.due(now + POLL), [endpoint]);
         limited.free(&[endpoint.1], now);
         assert_eq!(limited.due(now), [endpoint]);
+    }
+
+    #[test]
+    fn an_endpoint_with_an_open_circuit_is_asked_for_at_once_only_for_what_is_express() {
+        let now = Instant::now();
+        let (mut limited, endpoint) = known(now);
+        let wait = Duration::from_secs(5);
+        note(&mut limited, endpoint, LimitState::CircuitOpen(wait), now);
+        limited.meet(&[endpoint], now);
+        assert!(limited.due(now).is_empty());
+        assert_eq!(limited.next_after(now), Some(wait));
+        limited.meet_express(&[endpoint], now);
+        assert_eq!(limited.due(now), [endpoint]);
+        note(&mut limited, endpoint, LimitState::CircuitOpen(wait), now);
+        limited.free(&[endpoint.1], now);
+        assert_eq!(limited.due(now), [endpoint], "it may have closed");
+        note(&mut limited, endpoint, LimitState::NextSlotAfter(wait), now);
+        limited.meet_express(&[endpoint], now);
+        assert!(limited.due(now).is_empty(), "a rate holds for all");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod admin;
 mod attempt;
 mod backoff;
+mod circuits;
 mod claimer;
 mod config;
 mod descriptors;
@@ -20,6 +21,7 @@ mod metrics;
 mod outage;
 mod outbound;
 mod promoter;
+mod queue_look;
 mod recorder;
 mod request;
 mod signals;

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use reprise_core::store::settling::{self, Settled};
 use reprise_core::store::{
-    AsyncPgConnection, Database, StoreError, endpoints, idempotency_keys, partitions,
+    AsyncPgConnection, Database, StoreError, circuits, endpoints, idempotency_keys, partitions,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 
+use crate::metrics::Metrics;
 use crate::outage::Watch;
 use crate::wakeup::Wakeup;
 
@@ -24,6 +26,7 @@ pub(crate) struct Maintenance {
     pub(crate) database: Database,
     pub(crate) retention: Duration,
     pub(crate) wakeup: Arc<Wakeup>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) watch: Watch,
     pub(crate) stop: CancellationToken,
 }
@@ -47,6 +50,7 @@ impl Maintenance {
     async fn maintain(&self, kept_house_at: &mut Option<Instant>) -> Result<(), StoreError> {
         let mut conn = self.database.connection().await?;
         self.settle(&mut conn).await?;
+        self.close_circuits(&mut conn).await?;
         if kept_house_at.is_none_or(|at| at.elapsed() >= HOUSEKEEPING_INTERVAL) {
             self.keep_house(&mut conn).await?;
             *kept_house_at = Some(Instant::now());
@@ -60,6 +64,18 @@ impl Maintenance {
                 Settled::Moved(_) => self.wakeup.hint_returned(),
                 Settled::Nothing => return Ok(()),
             }
+        }
+        Ok(())
+    }
+
+    /// Closes the circuits whose receivers have answered for some seconds.
+    async fn close_circuits(&self, conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
+        let closed = circuits::close_all_due(conn).await?;
+        if closed > 0 {
+            info!(closed, "Closed {closed} circuits");
+            self.metrics.circuits_closed(closed);
+            // What was held back is claimed as everything else from now on.
+            self.wakeup.hint_all();
         }
         Ok(())
     }

@@ -3,10 +3,11 @@
 //! While one batch is being written the next gathers in the channel, so batches are as large as PostgreSQL is slow. A result is held until it is written, through any outage: it is never sent again
 //! because of one.
 
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use reprise_core::ids::DispatcherId;
+use reprise_core::ids::{DispatcherId, EndpointId, LeaseToken, TenantId};
 use reprise_core::retry::Decision;
 use reprise_core::store::leases::{self, UnusedLease};
 use reprise_core::store::recording::{self, FinishedAttempt};
@@ -15,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+use crate::circuits::{Change, Circuits};
 use crate::in_flight::Permit;
 use crate::metrics::Metrics;
 use crate::outage::Watch;
@@ -45,6 +47,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
     pub(crate) permit: Option<Permit>,
+    /// When the response had been read, if there was a request.
+    pub(crate) at: Instant,
 }
 
 impl Ended {
@@ -64,6 +68,7 @@ pub(crate) struct Recorder {
     pub(crate) ended: mpsc::Receiver<Ended>,
     pub(crate) wakeup: Arc<Wakeup>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) circuits: Arc<Circuits>,
     pub(crate) watch: Watch,
     /// The last wait for PostgreSQL is over; what is not written then is left to its leases.
     pub(crate) give_up: CancellationToken,
@@ -81,10 +86,13 @@ impl Recorder {
     pub(crate) async fn run(mut self) {
         let mut gathered = Vec::with_capacity(MAX_BATCH);
         while self.gather(&mut gathered).await {
+            let changes = self.judge(&gathered);
             let mut batch = Batch::default();
             let mut permits = Vec::with_capacity(gathered.len());
+            let mut ended_at = Vec::with_capacity(gathered.len());
             for one in gathered.drain(..) {
                 permits.extend(one.permit);
+                ended_at.push(one.at);
                 match one.outcome {
                     Outcome::Finished(finished) => batch.finished.push(*finished),
                     Outcome::Unused(lease) => batch.unused.push(lease),
@@ -92,7 +100,36 @@ impl Recorder {
             }
             self.metrics.record_batch.observe_count(permits.len());
             self.write_until_done(batch).await;
+            for at in ended_at {
+                self.metrics.record_wait_seconds.observe(at.elapsed());
+            }
+            self.change_circuits(&changes).await;
             drop(permits);
+        }
+    }
+
+    fn judge(&self, gathered: &[Ended]) -> Vec<((TenantId, EndpointId), Change)> {
+        let finished = gathered.iter().filter_map(|one| match &one.outcome {
+            Outcome::Finished(finished) => {
+                let is_limited = one.permit.as_ref().is_some_and(Permit::is_limited);
+                Some((finished.as_ref(), is_limited))
+            }
+            Outcome::Unused(_) => None,
+        });
+        self.circuits.judge(finished, Instant::now())
+    }
+
+    /// Before the permits are given back, so that whoever is claimed for then finds the circuits as they are now.
+    async fn change_circuits(&self, changes: &[((TenantId, EndpointId), Change)]) {
+        if changes.is_empty() || self.give_up.is_cancelled() {
+            return;
+        }
+        let changed = async {
+            let mut conn = self.database.connection().await?;
+            self.circuits.apply(&mut conn, changes).await
+        };
+        if let Err(error) = changed.await {
+            debug!(%error, "Circuits could not be changed, which is left to the next attempts");
         }
     }
 
@@ -151,17 +188,20 @@ impl Recorder {
 
     async fn write_whole(&self, batch: &mut Batch) -> Result<(), StoreError> {
         let mut conn = self.database.connection().await?;
+        let begun = Instant::now();
         if !batch.finished.is_empty() {
             let recorded =
                 recording::record(&mut conn, self.dispatcher_id, &batch.finished).await?;
-            self.note(&batch.finished, recorded);
+            self.note(&batch.finished, &recorded);
             batch.finished.clear();
         }
         if !batch.unused.is_empty() {
             leases::give_back(&mut conn, &batch.unused).await?;
+            self.metrics.given_back.add(batch.unused.len());
             batch.unused.clear();
             self.wakeup.hint_all();
         }
+        self.metrics.record_seconds.observe(begun.elapsed());
         Ok(())
     }
 
@@ -182,7 +222,7 @@ impl Recorder {
             };
             let alone = std::slice::from_ref(&one);
             match recording::record(&mut conn, self.dispatcher_id, alone).await {
-                Ok(recorded) => self.note(alone, recorded),
+                Ok(recorded) => self.note(alone, &recorded),
                 Err(error @ StoreError::Unavailable(_)) => {
                     unavailable = Some(error);
                     batch.finished.push(one);
@@ -199,8 +239,10 @@ impl Recorder {
         }
     }
 
-    fn note(&self, finished: &[FinishedAttempt], recorded: usize) {
-        let fenced = finished.len().saturating_sub(recorded);
+    fn note(&self, finished: &[FinishedAttempt], recorded: &HashSet<LeaseToken>) {
+        let held = |one: &&FinishedAttempt| recorded.contains(&one.lease_token);
+        self.metrics.recorded(finished.iter().filter(held));
+        let fenced = finished.len().saturating_sub(recorded.len());
         if fenced > 0 {
             self.metrics.fenced.add(fenced);
             debug!(

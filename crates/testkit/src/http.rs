@@ -8,7 +8,7 @@ pub use hyper::Method;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, body::Bytes, header::CONTENT_TYPE};
 use hyper_util::{
@@ -132,9 +132,9 @@ impl Client {
         content: Option<Content>,
     ) -> Result<Response> {
         let what = format!("{method} {}{path}", self.base_url);
-        tokio::time::timeout(DEADLINE, self.exchange(method, path, content))
+        crate::polling::wait_for(DEADLINE, self.exchange(method, path, content))
             .await
-            .unwrap_or_else(|elapsed| Err(elapsed.into()))
+            .unwrap_or_else(|| Err(anyhow!("no answer within {DEADLINE:?}")))
             .context(what)
     }
 

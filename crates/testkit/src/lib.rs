@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod database;
 pub mod fixture;
 pub mod http;
+pub mod metrics;
 pub mod polling;
 pub mod process;
 pub mod receiver;

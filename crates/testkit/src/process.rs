@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::process::{Child, Command};
 
 use self::output::Output;
+use crate::polling;
 
 /// The path of one of the project's programs, next to the running executable.
 ///
@@ -106,9 +107,8 @@ impl Process {
     ///
     /// When it still runs after `timeout`.
     pub async fn wait_exit(&mut self, timeout: Duration) -> ExitStatus {
-        tokio::time::timeout(timeout, self.exited())
-            .await
-            .unwrap_or_else(|_| panic!("{} still runs after {timeout:?}", self.name))
+        let exited = polling::wait_for(timeout, self.exited()).await;
+        exited.unwrap_or_else(|| panic!("{} still runs after {timeout:?}", self.name))
     }
 
     /// Waits until it has ended, however long that takes.

@@ -19,6 +19,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use self::{script::Script, tls::Tls};
+use crate::polling;
 
 /// Accepts any request, records it, and answers as scripted: 200 where the script says nothing.
 ///
@@ -185,9 +186,9 @@ impl Receiver {
     ) -> Result<Vec<Received>, Vec<Received>> {
         let mut record = self.record.clone();
         let waiting = record.wait_for(|received| condition(received));
-        match tokio::time::timeout(timeout, waiting).await {
-            Ok(Ok(received)) => Ok(received.clone()),
-            Ok(Err(_)) | Err(_) => Err(self.received()),
+        match polling::wait_for(timeout, waiting).await {
+            Some(Ok(received)) => Ok(received.clone()),
+            Some(Err(_)) | None => Err(self.received()),
         }
     }
 }

@@ -91,6 +91,10 @@ pub struct EndpointResponse {
     /// The last success, exact to ten seconds.
     #[schema(value_type = Option<String>, format = DateTime)]
     last_success_at: Option<Timestamp>,
+    /// Since when the receiver counts as dead: deliveries wait, and one at a time is sent now and then to see whether it
+    /// answers. Null: they are sent as ever.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    circuit_opened_at: Option<Timestamp>,
     /// When the receiver echoed a challenge; null again when the URL changes.
     #[schema(value_type = Option<String>, format = DateTime)]
     verified_at: Option<Timestamp>,
@@ -159,6 +163,7 @@ impl From<&Endpoint> for EndpointResponse {
             },
             failing_since: endpoint.failing_since.map(Timestamp),
             last_success_at: endpoint.last_success_at.map(Timestamp),
+            circuit_opened_at: endpoint.circuit_opened_at.map(Timestamp),
             verified_at: endpoint.verified_at.map(Timestamp),
             created_at: Timestamp(endpoint.created_at),
             updated_at: Timestamp(endpoint.updated_at),

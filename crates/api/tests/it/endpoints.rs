@@ -54,7 +54,8 @@ async fn new_endpoint_has_the_defaults_of_the_contract() {
             "scheme": "standard", "header": "webhook-signature", "prefix": null, "algorithm": "hmac-sha256"
         },
         "secret_hint": hint, "public_key": null, "previous_secret_expires_at": null, "verified_at": null, "enabled": true, "status": "enabled", "disabled_reason": null,
-        "failing_since": null, "last_success_at": null,
+        "failing_since": null,
+            "circuit_opened_at": null, "last_success_at": null,
     });
     assert_eq!(made["user_id"], stage.tenant.user_id);
     assert_eq!(without_ids_and_times(made), expected);

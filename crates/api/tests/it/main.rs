@@ -29,6 +29,7 @@ mod ingest;
 mod isolation;
 mod keyed_turns;
 mod master_keys;
+mod metrics;
 mod open_routes;
 mod outage;
 mod pages;

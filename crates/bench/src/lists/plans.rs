@@ -1,4 +1,4 @@
-//! The plans behind the pages, as PostgreSQL's auto_explain writes them into the server's log.
+//! The plans behind the pages, as PostgreSQL's `auto_explain` writes them into the server's log.
 
 use std::fmt::Write as _;
 use std::fs;

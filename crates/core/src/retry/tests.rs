@@ -171,6 +171,24 @@ fn hint_counts_only_with_429_and_503() {
     }
 }
 
+#[test]
+fn those_who_are_told_the_same_moment_do_not_come_back_in_it() {
+    let policy = policy(delays(&[60]), None);
+    let hour = Duration::from_hours(1);
+    let mut moments: Vec<_> = (0..10)
+        .map(|tenth| Jitter::from_random_bits(u32::MAX / 10 * tenth))
+        .map(
+            |jitter| match policy.decide(1, &answered(503, Some(hour)), jitter) {
+                Decision::Retry { after } => after,
+                Decision::Delivered | Decision::Failed { .. } => Duration::ZERO,
+            },
+        )
+        .collect();
+    moments.dedup();
+    assert_eq!(moments.len(), 10);
+    assert!(moments[0] >= hour && moments[9] < hour + hour / 5);
+}
+
 proptest! {
     #[test]
     fn delay_is_lengthened_by_at_most_a_fifth(

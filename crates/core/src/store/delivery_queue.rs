@@ -1,5 +1,6 @@
 //! The queue: claiming what is due, and making due what waited. Its rows are inserted with their deliveries.
 
+mod depth;
 mod express;
 mod limited;
 mod ready;
@@ -7,14 +8,19 @@ mod ready;
 use std::time::Duration;
 
 use diesel::prelude::QueryableByName;
-use diesel::sql_types::{self, BigInt, Bool, Integer, Nullable};
+use diesel::sql_types::{self, BigInt, Bool, Integer, Nullable, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::statement::{Bind, statement};
 use super::{StoreError, stored};
+pub use depth::{OldestReady, QueueDepth, depth, oldest_ready};
 pub use express::{ExpressClaim, ExpressLimits, claim_express};
-pub use limited::{LimitState, LimitedClaim, LimitedEndpoint, LimitedRequest, claim_limited};
+pub use limited::{
+    LimitState, LimitedClaim, LimitedEndpoint, LimitedRequest, SeenCircuit, claim_limited,
+    find_limited,
+};
 pub use ready::{
     Candidate, ClaimRequest, MAX_ENDPOINT_HOPS, MAX_TENANT_HOPS, ReadyClaim, Walk, WalkPosition,
     claim_ready, find_ready,
@@ -49,8 +55,18 @@ pub struct Claim {
     pub is_express: bool,
     /// Whether its endpoint has a limit, so that others may wait for this one to end.
     pub is_limited: bool,
+    /// When it last became ready, having waited; `None` if it has been ready since it was made.
+    pub ready_at: Option<OffsetDateTime>,
     /// Named by every later write.
     pub lease_token: LeaseToken,
+}
+
+impl Claim {
+    /// Since when it could have been claimed.
+    #[must_use]
+    pub fn ready_since(&self) -> OffsetDateTime {
+        self.ready_at.unwrap_or_else(|| self.delivery_id.made_at())
+    }
 }
 
 /// A claim as it is read.
@@ -80,6 +96,8 @@ struct ClaimRow {
     express: bool,
     #[diesel(sql_type = Bool)]
     limited: bool,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    ready_at: Option<OffsetDateTime>,
     #[diesel(sql_type = sql_types::Uuid)]
     lease_token: Uuid,
 }
@@ -107,6 +125,8 @@ struct MaybeClaim {
     express: Option<bool>,
     #[diesel(sql_type = Nullable<Bool>)]
     limited: Option<bool>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    ready_at: Option<OffsetDateTime>,
     #[diesel(sql_type = Nullable<sql_types::Uuid>)]
     lease_token: Option<Uuid>,
 }
@@ -126,6 +146,7 @@ impl MaybeClaim {
             replay_of_delivery_id: self.replay_of_delivery_id,
             express: self.express?,
             limited: self.limited?,
+            ready_at: self.ready_at,
             lease_token: self.lease_token?,
         })
     }
@@ -146,6 +167,7 @@ impl ClaimRow {
             replay_of: self.replay_of_delivery_id.map(DeliveryId::from_uuid),
             is_express: self.express,
             is_limited: self.limited,
+            ready_at: self.ready_at,
             lease_token: LeaseToken(self.lease_token),
         })
     }
@@ -167,27 +189,5 @@ pub async fn promote_due(conn: &mut AsyncPgConnection, max_rows: i32) -> Result<
     Ok(statement(include_str!("sql/promote_due.sql"))
         .bind::<Integer, _>(max_rows)
         .execute(conn)
-        .await?)
-}
-
-/// The queue's size, as far as metrics want it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, diesel::QueryableByName)]
-pub struct QueueDepth {
-    /// Deliveries that could be claimed now, counted up to a bound of 100,000.
-    #[diesel(sql_type = BigInt)]
-    pub ready: i64,
-    /// Retries and leases, counted up to the same bound.
-    #[diesel(sql_type = BigInt)]
-    pub waiting: i64,
-}
-
-/// Counts the queue, in bounded time.
-///
-/// # Errors
-///
-/// [`StoreError`] when PostgreSQL can't be asked.
-pub async fn depth(conn: &mut AsyncPgConnection) -> Result<QueueDepth, StoreError> {
-    Ok(statement(include_str!("sql/queue_depth.sql"))
-        .get_result(conn)
         .await?)
 }

@@ -19,7 +19,7 @@ use time::OffsetDateTime;
 use super::schema::{endpoint_limits, endpoints};
 use super::statement::{Bind, statement};
 use super::tenants::bump_endpoints_version;
-use super::{StoreError, stored};
+use super::{StoreError, circuits, stored};
 use crate::endpoint::{Endpoint, EndpointSettings, EndpointStatus};
 use crate::endpoint_url::EndpointUrl;
 use crate::event_type::EventPattern;
@@ -281,7 +281,11 @@ async fn write(
             .await?;
     }
     note_limits(conn, tenant_id, id, &change.settings).await?;
-    if change.settings.url != endpoint.settings.url {
+    let is_elsewhere = change.settings.url != endpoint.settings.url;
+    if is_elsewhere || change.status != endpoint.status {
+        circuits::forget(conn, tenant_id, id).await?;
+    }
+    if is_elsewhere {
         // What was verified was another receiver.
         let unverified = endpoints::verified_at.eq(None::<OffsetDateTime>);
         diesel::update(target).set(unverified).execute(conn).await?;
@@ -347,6 +351,7 @@ pub async fn disable(
     .execute(conn)
     .await?;
     if disabled > 0 {
+        circuits::forget(conn, tenant_id, id).await?;
         bump_endpoints_version(conn, tenant_id).await?;
     }
     Ok(())

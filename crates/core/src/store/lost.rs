@@ -120,7 +120,9 @@ async fn take_over(
     }
     let mut count = 0;
     for (holder, lost) in by_holder {
-        count += record_in_transaction(conn, DispatcherId::from_uuid(holder), &lost).await?;
+        count += record_in_transaction(conn, DispatcherId::from_uuid(holder), &lost)
+            .await?
+            .len();
     }
     Ok(count)
 }

@@ -37,6 +37,23 @@ pub struct Database {
     turns: Turns,
 }
 
+/// How the pool is used: connections now, and what callers have got since the program began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Connections that there are.
+    pub connections: u32,
+    /// Of these, connections that nobody has.
+    pub idle: u32,
+    /// Calls that got one at once.
+    pub given_at_once: u64,
+    /// Calls that got one after waiting.
+    pub given_after_waiting: u64,
+    /// Calls that got none.
+    pub timed_out: u64,
+    /// How long calls have waited, all together.
+    pub waited: Duration,
+}
+
 impl Database {
     /// A pool of at most `max_connections`; connects to nothing yet, so that a program can start before PostgreSQL has.
     #[must_use]
@@ -75,6 +92,21 @@ impl Database {
     /// Cancel safety: dropping the future leaves the queue.
     pub async fn turn(&self, key: TurnKey) -> Turn {
         self.turns.take(key).await
+    }
+
+    /// How the pool is used.
+    #[must_use]
+    pub fn pool_use(&self) -> PoolUse {
+        let state = self.pool.state();
+        let counts = state.statistics;
+        PoolUse {
+            connections: state.connections,
+            idle: state.idle_connections,
+            given_at_once: counts.get_direct,
+            given_after_waiting: counts.get_waited,
+            timed_out: counts.get_timed_out,
+            waited: counts.get_wait_time,
+        }
     }
 
     /// A connection, waiting at most three seconds for one.

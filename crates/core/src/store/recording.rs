@@ -100,8 +100,8 @@ struct HeldRow {
     lease_token: Uuid,
 }
 
-/// Records attempts together with the states that follow from them, in one commit: all or nothing. Returns how many were
-/// recorded; the others came too late, their leases being another's, and changed nothing.
+/// Records attempts together with the states that follow from them, in one commit: all or nothing. Returns the leases of those
+/// that were recorded; the others came too late, their leases being another's, and changed nothing.
 ///
 /// # Errors
 ///
@@ -111,13 +111,13 @@ pub async fn record(
     conn: &mut AsyncPgConnection,
     dispatcher_id: DispatcherId,
     finished: &[FinishedAttempt],
-) -> Result<usize, StoreError> {
+) -> Result<HashSet<LeaseToken>, StoreError> {
     if finished.iter().any(FinishedAttempt::is_gone) {
         let recording =
             async |conn: &mut _| record_in_transaction(conn, dispatcher_id, finished).await;
         return conn.transaction(recording).await;
     }
-    Ok(record_held(conn, dispatcher_id, finished).await?.len())
+    record_held(conn, dispatcher_id, finished).await
 }
 
 /// [`record`] in the caller's transaction.
@@ -125,10 +125,10 @@ pub(super) async fn record_in_transaction(
     conn: &mut AsyncPgConnection,
     dispatcher_id: DispatcherId,
     finished: &[FinishedAttempt],
-) -> Result<usize, StoreError> {
+) -> Result<HashSet<LeaseToken>, StoreError> {
     let held = record_held(conn, dispatcher_id, finished).await?;
     disable_gone(conn, finished, &held).await?;
-    Ok(held.len())
+    Ok(held)
 }
 
 /// Records all but what follows from a 410, in one statement. Returns the leases that were still held.
@@ -136,7 +136,7 @@ async fn record_held(
     conn: &mut AsyncPgConnection,
     dispatcher_id: DispatcherId,
     finished: &[FinishedAttempt],
-) -> Result<HashSet<Uuid>, StoreError> {
+) -> Result<HashSet<LeaseToken>, StoreError> {
     fn each<T>(finished: &[FinishedAttempt], value: impl Fn(&FinishedAttempt) -> T) -> Vec<T> {
         finished.iter().map(value).collect()
     }
@@ -191,7 +191,10 @@ async fn record_held(
         }))
         .load(conn)
         .await?;
-    Ok(rows.into_iter().map(|row| row.lease_token).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| LeaseToken(row.lease_token))
+        .collect())
 }
 
 /// The number as PostgreSQL's `integer`, the largest one if it does not fit.
@@ -204,11 +207,11 @@ fn saturate(number: impl TryInto<i32>) -> i32 {
 async fn disable_gone(
     conn: &mut AsyncPgConnection,
     finished: &[FinishedAttempt],
-    held: &HashSet<Uuid>,
+    held: &HashSet<LeaseToken>,
 ) -> Result<(), StoreError> {
     let mut gone: Vec<(TenantId, EndpointId, i64)> = finished
         .iter()
-        .filter(|one| one.is_gone() && held.contains(&one.lease_token.0))
+        .filter(|one| one.is_gone() && held.contains(&one.lease_token))
         .map(|one| (one.tenant_id, one.endpoint_id, one.endpoint_version))
         .collect();
     gone.sort_unstable();

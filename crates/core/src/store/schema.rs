@@ -43,6 +43,9 @@ diesel::table! {
         tenant_id -> Uuid,
         endpoint_id -> Uuid,
         next_slot_at -> Timestamptz,
+        circuit_open_until -> Nullable<Timestamptz>,
+        circuit_openings -> Integer,
+        circuit_closing_since -> Nullable<Timestamptz>,
     }
 }
 
@@ -78,6 +81,7 @@ diesel::table! {
         verified_at -> Nullable<Timestamptz>,
         rate_limit_per_second -> Nullable<Integer>,
         max_in_flight -> Nullable<Integer>,
+        circuit_opened_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -164,6 +168,7 @@ diesel::table! {
         leased_at -> Nullable<Timestamptz>,
         limited -> Bool,
         replay_of_delivery_id -> Nullable<Uuid>,
+        ready_at -> Nullable<Timestamptz>,
     }
 }
 

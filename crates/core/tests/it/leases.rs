@@ -21,6 +21,7 @@ async fn finish(world: &mut World, finished: &[FinishedAttempt]) -> usize {
     recording::record(&mut world.conn, world.dispatcher, finished)
         .await
         .expect("recorded")
+        .len()
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod accounts;
 mod attempts;
 mod canceled;
+mod circuits;
 mod claim;
 mod consistency;
 mod deadlocks;
@@ -17,6 +18,7 @@ mod plans;
 mod pool;
 mod prepared;
 mod publish;
+mod queue_age;
 mod replays;
 mod resealing;
 mod retention;

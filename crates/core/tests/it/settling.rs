@@ -102,7 +102,7 @@ async fn what_a_dispatcher_returns_of_a_deleted_endpoint_is_canceled_by_a_later_
     assert!(settle(&mut world).await.is_empty());
     let retry = retried(&leased, Duration::from_secs(3_600));
     let finished = recording::record(&mut world.conn, world.dispatcher, &[retry]).await;
-    assert_eq!(finished.ok(), Some(1));
+    assert_eq!(finished.expect("recorded").len(), 1);
     age_changes(&mut world, "2 minutes").await;
     assert_eq!(settle(&mut world).await, [1]);
     let delivery = world.delivery(account, leased.delivery_id).await;
@@ -149,7 +149,7 @@ async fn a_disabled_endpoints_deliveries_are_kept_back_and_go_on_when_it_is_enab
     // The retry that was waiting, and the one that its dispatcher brings back, are kept back when they are due.
     let retry = retried(&leased, Duration::from_millis(1));
     let finished = recording::record(&mut world.conn, world.dispatcher, &[retry]).await;
-    assert_eq!(finished.ok(), Some(1));
+    assert_eq!(finished.expect("recorded").len(), 1);
     world
         .sql("UPDATE delivery_queue SET due_at = now() - interval '1 second' WHERE due_at < 'infinity'")
         .await;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use reprise_core::ids::{DeliveryId, EndpointId, TenantId, first_uuid_at};
-use reprise_core::store::delivery_queue::{Candidate, ReadyClaim};
+use reprise_core::store::delivery_queue::{Candidate, Claim, ReadyClaim};
 use time::OffsetDateTime;
 
 /// Endpoints remembered at most. More, and a claim has more to share among than it needs; those that are not remembered
@@ -22,6 +22,10 @@ const MAX_QUIET: usize = 64;
 const LATECOMERS: Duration = Duration::from_millis(500);
 /// How often an endpoint is looked at from the start.
 const FROM_START: Duration = Duration::from_secs(1);
+
+/// How often to ask whether an endpoint of which nothing is had has got a limit: what it has waits for so long then. More
+/// often, and each look at a quiet endpoint costs two.
+const DOUBT_INTERVAL: Duration = Duration::from_secs(1);
 
 type Key = (TenantId, EndpointId);
 
@@ -41,6 +45,8 @@ struct Known {
     found_at: Instant,
     /// Whether it had nothing more when it was looked at.
     is_quiet: bool,
+    /// When it was asked whether nothing is had of it because it has got a limit.
+    doubted_at: Option<Instant>,
 }
 
 impl Known {
@@ -68,6 +74,7 @@ impl KnownEndpoints {
                 from_start_at: None,
                 found_at: now,
                 is_quiet: false,
+                doubted_at: None,
             });
             known.is_quiet = false;
         }
@@ -149,6 +156,39 @@ impl KnownEndpoints {
         self.forget_quiet();
     }
 
+    /// Those of which a claim has taken nothing: they may have got a limit, or a circuit that is not closed. Each is told now
+    /// and then only.
+    pub(super) fn doubtful(
+        &mut self,
+        candidates: &[Candidate],
+        taken: &ReadyClaim,
+        now: Instant,
+    ) -> Vec<Key> {
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < DOUBT_INTERVAL;
+        let mut doubtful = Vec::new();
+        for (candidate, share) in candidates.iter().zip(&taken.shares) {
+            let key = (candidate.tenant_id, candidate.endpoint_id);
+            let is_claimed = |claim: &Claim| claim.endpoint_id == candidate.endpoint_id;
+            if let Some(known) = self.by_key.get_mut(&key)
+                && *share > 0
+                && known.is_quiet
+                && !known.doubted_at.is_some_and(is_recent)
+                && !taken.claims.iter().any(is_claimed)
+            {
+                known.doubted_at = Some(now);
+                doubtful.push(key);
+            }
+        }
+        doubtful
+    }
+
+    /// Forgets endpoints, so that the walk looks there again.
+    pub(super) fn forget(&mut self, keys: &[Key]) {
+        for key in keys {
+            self.by_key.remove(key);
+        }
+    }
+
     /// Forgets the endpoints that have been quiet for longest, where there are too many.
     fn forget_quiet(&mut self) {
         let quiet = self.by_key.iter().filter(|(_, known)| known.is_quiet);
@@ -164,10 +204,8 @@ impl KnownEndpoints {
 
 #[cfg(test)]
 mod tests {
-    use reprise_core::ids::{AttemptId, EventId, LeaseToken};
-    use reprise_core::store::delivery_queue::Claim;
-
     use super::*;
+    use reprise_core::ids::{AttemptId, EventId, LeaseToken};
 
     const LONG_AGO: OffsetDateTime = time::macros::datetime!(2026-01-01 0:00 UTC);
 
@@ -198,6 +236,7 @@ mod tests {
             replay_of: None,
             is_express: false,
             is_limited: false,
+            ready_at: None,
             lease_token: LeaseToken(EventId::new().as_uuid()),
         }
     }
@@ -267,6 +306,29 @@ mod tests {
         assert!(known.has_candidates());
         note(&mut known, key, 0, &[], now);
         assert!(known.has_candidates(), "without a share nothing was learnt");
+    }
+
+    #[test]
+    fn an_endpoint_of_which_nothing_is_had_is_doubted_now_and_then() {
+        let now = Instant::now();
+        let (mut known, key) = one(now);
+        let mut doubtful = |claimed: &[DeliveryId], now| {
+            known.wake_quiet();
+            let candidates = known.candidates(now);
+            let taken = ReadyClaim {
+                claims: claimed.iter().map(|id| claim(key, *id)).collect(),
+                shares: vec![2; candidates.len()],
+                ..ReadyClaim::default()
+            };
+            known.note(&candidates, &taken, false, now);
+            known.doubtful(&candidates, &taken, now)
+        };
+        assert!(doubtful(&[old(1)], now).is_empty(), "it gives something");
+        assert_eq!(doubtful(&[], now), [key]);
+        assert!(doubtful(&[], now).is_empty(), "a moment ago");
+        assert_eq!(doubtful(&[], now + DOUBT_INTERVAL), [key]);
+        known.forget(&[key]);
+        assert!(known.keys().is_empty());
     }
 
     #[test]

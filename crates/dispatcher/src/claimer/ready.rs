@@ -5,6 +5,7 @@ use std::time::Instant;
 use reprise_core::ready_hint::ReadyHint;
 use reprise_core::store::delivery_queue::{self, Claim, ClaimRequest, LimitedEndpoint, ReadyClaim};
 use reprise_core::store::{AsyncPgConnection, StoreError};
+use tracing::debug;
 
 use super::Progress;
 use super::known::KnownEndpoints;
@@ -83,12 +84,13 @@ impl ReadyEndpoints {
         request: &ClaimRequest<'_>,
     ) -> Result<Taken, StoreError> {
         let now = Instant::now();
-        let limited = if self.walk.is_due(self.known.has_candidates(), now) {
+        let mut limited = if self.walk.is_due(self.known.has_candidates(), now) {
             self.go_on(conn, now).await?
         } else {
             Vec::new()
         };
-        let taken = self.claim_known(conn, request, now).await?;
+        let (taken, doubtful) = self.claim_known(conn, request, now).await?;
+        limited.extend(self.find_limited(conn, &doubtful).await);
         let is_over =
             taken.claims.is_empty() && !self.walk.is_due(self.known.has_candidates(), now);
         Ok(Taken {
@@ -121,12 +123,32 @@ impl ReadyEndpoints {
         conn: &mut AsyncPgConnection,
         request: &ClaimRequest<'_>,
         now: Instant,
-    ) -> Result<ReadyClaim, StoreError> {
+    ) -> Result<(ReadyClaim, Vec<LimitedEndpoint>), StoreError> {
         let candidates = self.known.candidates(now);
         let taken = delivery_queue::claim_ready(conn, request, &candidates).await?;
         let is_cut = payload_bytes(&taken) >= request.max_payload_bytes;
         self.known.note(&candidates, &taken, is_cut, now);
-        Ok(taken)
+        let doubtful = self.known.doubtful(&candidates, &taken, now);
+        Ok((taken, doubtful))
+    }
+
+    /// Those of these endpoints that have got a limit; they are forgotten here. An error must not cost the claims that were
+    /// made, and is left to the next look.
+    async fn find_limited(
+        &mut self,
+        conn: &mut AsyncPgConnection,
+        doubtful: &[LimitedEndpoint],
+    ) -> Vec<LimitedEndpoint> {
+        if doubtful.is_empty() {
+            return Vec::new();
+        }
+        let found = delivery_queue::find_limited(conn, doubtful).await;
+        let limited = found.unwrap_or_else(|error| {
+            debug!(%error, "Endpoints can't be asked for limits");
+            Vec::new()
+        });
+        self.known.forget(&limited);
+        limited
     }
 }
 

@@ -4,12 +4,15 @@
     reason = "the dependencies are the program's"
 )]
 
+mod circuits;
 mod crash;
 mod fairness;
+mod herd;
 mod hostile;
 mod life;
 mod limits;
 mod maintenance;
+mod metrics;
 mod outage;
 mod program;
 mod rotation;

@@ -21,7 +21,8 @@ use reprise_core::store::endpoints::{EndpointChange, NewEndpoint};
 use reprise_core::store::events::{self, NewEvent, Published};
 use reprise_core::store::replays::{self, ReplayOrder, Urgency};
 use reprise_core::store::{
-    AsyncPgConnection, Database, attempts, endpoints, notifications, subscriptions, tenants, users,
+    AsyncPgConnection, Database, attempts, deliveries, endpoints, notifications, subscriptions,
+    tenants, users,
 };
 use reprise_testkit::fixture::SECRET_KEY;
 use reprise_testkit::polling::poll_until;
@@ -93,7 +94,9 @@ impl World {
 
     /// A connection to look at rows with.
     pub(crate) async fn conn(&self) -> impl std::ops::DerefMut<Target = AsyncPgConnection> + '_ {
-        self.database.connection().await.expect("a connection")
+        // The pool's own patience is three seconds by the clock on the wall.
+        let found = poll_until(PATIENCE, async || self.database.connection().await.ok());
+        found.await.expect("a connection")
     }
 
     pub(crate) async fn endpoint(&self, settings: &EndpointSettings) -> EndpointId {
@@ -201,18 +204,72 @@ impl World {
             .unwrap_or_else(|| panic!("never {count} rows where {condition}"));
     }
 
+    /// Runs a statement that moves the clock, which the queue's rows show.
+    async fn move_clock(&self, sql: &str) {
+        diesel::sql_query(sql)
+            .execute(&mut *self.conn().await)
+            .await
+            .expect("moved");
+    }
+
+    /// Lets the time pass for which deliveries are leased now.
+    pub(crate) async fn pass_leases(&self) {
+        let leased = "UPDATE delivery_queue SET due_at = now() WHERE lease_token IS NOT NULL";
+        self.move_clock(leased).await;
+    }
+
+    /// Lets the time pass until all retries are due, in the same moment.
+    pub(crate) async fn pass_retries(&self) {
+        let waiting = "UPDATE delivery_queue SET due_at = now() WHERE due_at < 'infinity' AND lease_token IS NULL";
+        self.move_clock(waiting).await;
+    }
+
+    /// Makes retries of all that is kept back, which are due much later.
+    pub(crate) async fn make_retries(&self) {
+        let kept_back =
+            "UPDATE delivery_queue SET due_at = now() + interval '1 hour', attempt_number = 2
+                         WHERE due_at = 'infinity'";
+        self.move_clock(kept_back).await;
+    }
+
+    /// Waits until a delivery has a status.
+    pub(crate) async fn wait_for_one(&self, id: DeliveryId, status: DeliveryStatus) -> Delivery {
+        let found = poll_until(PATIENCE, async || {
+            let mut conn = self.conn().await;
+            let found = deliveries::find(&mut conn, self.tenant_id, id).await;
+            let found = found.expect("readable").expect("there");
+            (found.status == status).then_some(found)
+        });
+        found
+            .await
+            .unwrap_or_else(|| panic!("{id} never became {status}"))
+    }
+
+    /// Disables an endpoint.
+    pub(crate) async fn disable(&self, id: EndpointId) {
+        self.set_status(
+            id,
+            EndpointStatus::Disabled {
+                reason: "a test".to_owned(),
+            },
+        )
+        .await;
+    }
+
     /// Enables an endpoint again.
     pub(crate) async fn enable(&self, id: EndpointId) {
+        self.set_status(id, EndpointStatus::Enabled).await;
+    }
+
+    async fn set_status(&self, id: EndpointId, status: EndpointStatus) {
         let mut conn = self.conn().await;
-        let enable = |endpoint: &Endpoint| {
-            Ok::<_, std::convert::Infallible>(EndpointChange {
-                settings: endpoint.settings.clone(),
-                status: EndpointStatus::Enabled,
-            })
+        let change = |endpoint: &Endpoint| {
+            let settings = endpoint.settings.clone();
+            Ok::<_, std::convert::Infallible>(EndpointChange { settings, status })
         };
-        endpoints::change(&mut conn, &self.keys, self.tenant_id, id, enable)
+        endpoints::change(&mut conn, &self.keys, self.tenant_id, id, change)
             .await
-            .expect("enabled");
+            .expect("changed");
     }
 
     /// All deliveries to an endpoint, newest first.

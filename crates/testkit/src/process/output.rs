@@ -8,6 +8,8 @@ use std::{
 
 use tokio::sync::watch;
 
+use crate::polling;
+
 /// The lines of a pipe, read by a thread: it works while a test blocks, and after its runtime.
 #[derive(Debug)]
 pub(super) struct Output {
@@ -47,7 +49,7 @@ impl Output {
         let mut lines = self.lines.clone();
         let found = |lines: &Vec<String>| lines.iter().find_map(|line| find(line));
         let waiting = lines.wait_for(|lines| found(lines).is_some());
-        let waited = tokio::time::timeout(timeout, waiting).await.ok()?.ok()?;
+        let waited = polling::wait_for(timeout, waiting).await?.ok()?;
         found(&waited)
     }
 

@@ -6,9 +6,9 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use crate::endpoint::EndpointStatus;
 use crate::ids::{EndpointId, TenantId};
-use crate::store::StoreError;
 use crate::store::schema::endpoints;
 use crate::store::tenants::bump_endpoints_version;
+use crate::store::{StoreError, circuits};
 
 /// What came of deleting an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,7 @@ pub async fn delete(
             ))
             .execute(conn)
             .await?;
+        circuits::forget(conn, tenant_id, id).await?;
         Ok(Deletion::Done)
     })
     .await

@@ -20,7 +20,8 @@ tenant_hop AS (
 ),
 endpoint AS MATERIALIZED (
     SELECT tenant_hop.tenant_id, walk.endpoint_id, endpoints.timeout_seconds, endpoints.version AS endpoint_version,
-           endpoints.rate_limit_per_second IS NOT NULL OR endpoints.max_in_flight IS NOT NULL AS has_limit,
+           endpoints.rate_limit_per_second IS NOT NULL OR endpoints.max_in_flight IS NOT NULL
+               OR endpoints.circuit_opened_at IS NOT NULL AS has_limit,
            coalesce(busy.in_flight, 0) AS in_flight
     FROM tenant_hop
     LEFT JOIN unnest($5::uuid[], $6::int4[]) AS busy (tenant_id, in_flight) ON busy.tenant_id = tenant_hop.tenant_id
@@ -86,12 +87,12 @@ claimed AS (
     WHERE q.tenant_id = due.tenant_id AND q.delivery_id = due.delivery_id
     RETURNING q.tenant_id, q.delivery_id, q.endpoint_id, due.endpoint_version, due.timeout_seconds, q.event_id,
               q.attempt_id, q.attempt_number, q.payload_bytes, q.replay_of_delivery_id, q.express, q.limited,
-              q.lease_token
+              q.ready_at, q.lease_token
 )
 SELECT * FROM claimed
 UNION ALL
 -- Endpoints with a limit are not claimed for here (claim_limited.sql does that), but told of.
 SELECT tenant_id, NULL::uuid, endpoint_id, NULL::int8, NULL::int4, NULL::uuid, NULL::uuid, NULL::int4, NULL::int4,
-       NULL::uuid, NULL::bool, NULL::bool, NULL::uuid
+       NULL::uuid, NULL::bool, NULL::bool, NULL::timestamptz, NULL::uuid
 FROM endpoint
 WHERE has_limit

@@ -32,6 +32,7 @@ locked AS MATERIALIZED (
     ) due
     WHERE endpoints.status = 'enabled'
       AND endpoints.rate_limit_per_second IS NULL AND endpoints.max_in_flight IS NULL
+      AND endpoints.circuit_opened_at IS NULL
 ),
 ranked AS (
     SELECT *, sum(payload_bytes) OVER (ORDER BY turn, place ROWS UNBOUNDED PRECEDING) - payload_bytes AS bytes_before
@@ -48,7 +49,7 @@ leased AS (
     WHERE q.tenant_id = ranked.tenant_id AND q.delivery_id = ranked.delivery_id AND ranked.bytes_before < $5
     RETURNING q.tenant_id, q.delivery_id, q.endpoint_id, ranked.endpoint_version, ranked.timeout_seconds, q.event_id,
               q.attempt_id, q.attempt_number, q.payload_bytes, q.replay_of_delivery_id, q.express, q.limited,
-              q.lease_token
+              q.ready_at, q.lease_token
 )
 SELECT leased.*, message.event_type, message.payload
 FROM (

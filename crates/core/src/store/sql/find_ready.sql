@@ -73,6 +73,7 @@ UNION ALL
 -- What it found.
 SELECT walked.tenant_id, false, NULL, walked.endpoint_id,
        endpoints.rate_limit_per_second IS NOT NULL OR endpoints.max_in_flight IS NOT NULL
+           OR endpoints.circuit_opened_at IS NOT NULL
 FROM walked
 -- One lookup each: joined, the planner may read all of a tenant's endpoints.
 CROSS JOIN LATERAL (

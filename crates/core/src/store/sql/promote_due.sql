@@ -8,7 +8,8 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 )
 UPDATE delivery_queue q
-SET due_at = CASE WHEN endpoints.status = 'enabled' THEN NULL ELSE 'infinity'::timestamptz END
+SET due_at = CASE WHEN endpoints.status = 'enabled' THEN NULL ELSE 'infinity'::timestamptz END,
+    ready_at = now()
 FROM due
 JOIN endpoints ON endpoints.tenant_id = due.tenant_id AND endpoints.id = due.endpoint_id
 WHERE q.tenant_id = due.tenant_id AND q.delivery_id = due.delivery_id

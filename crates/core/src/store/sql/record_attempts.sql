@@ -34,7 +34,7 @@ rescheduled AS (
         -- A retry at once is ready at once.
         due_at = CASE WHEN finished.retry_after_ms > 0
                       THEN now() + finished.retry_after_ms * interval '1 millisecond' END,
-        express = false, lease_token = NULL, leased_by = NULL, leased_at = NULL
+        ready_at = now(), express = false, lease_token = NULL, leased_by = NULL, leased_at = NULL
     FROM finished
     WHERE q.tenant_id = finished.tenant_id AND q.delivery_id = finished.delivery_id
       AND q.lease_token = finished.lease_token AND finished.retry_after_ms IS NOT NULL

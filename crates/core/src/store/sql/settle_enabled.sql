@@ -6,7 +6,7 @@ WITH kept AS MATERIALIZED (
 ),
 ready AS (
     UPDATE delivery_queue q
-    SET due_at = NULL
+    SET due_at = NULL, ready_at = now()
     FROM kept
     WHERE q.tenant_id = kept.tenant_id AND q.delivery_id = kept.delivery_id
     RETURNING 1

@@ -1,0 +1,139 @@
+use reprise_core::attempt::{Attempt, AttemptError};
+use reprise_core::attempt_outcome::{ErrorKind, FailureKind};
+use reprise_core::ids::{AttemptId, DeliveryId, EventId, LeaseToken};
+use reprise_core::retry::Decision;
+
+use super::*;
+
+const RULES: CircuitRules = CircuitRules {
+    failures: 3,
+    failing_for: Duration::from_mins(1),
+    first_pause: Duration::from_secs(30),
+    max_pause: Duration::from_mins(5),
+};
+const SEEN: SeenCircuit = SeenCircuit {
+    openings: 2,
+    is_closing: false,
+};
+
+fn circuits() -> Circuits {
+    Circuits::new(RULES, Arc::new(Metrics::new()))
+}
+
+/// An attempt at an endpoint, with this failure if there is one.
+fn attempt((tenant_id, endpoint_id): Key, failure: Option<FailureKind>) -> FinishedAttempt {
+    FinishedAttempt {
+        tenant_id,
+        delivery_id: DeliveryId::new(),
+        endpoint_id,
+        endpoint_version: 7,
+        lease_token: LeaseToken(EventId::new().as_uuid()),
+        is_express: false,
+        attempt: Attempt {
+            id: AttemptId::new(),
+            number: 1,
+            started_at: OffsetDateTime::now_utc(),
+            duration: Some(Duration::ZERO),
+            request_headers: Vec::new(),
+            response: None,
+            error: failure.map(|kind| AttemptError {
+                kind: ErrorKind::Failure(kind),
+                message: String::new(),
+            }),
+            remote_ip: None,
+        },
+        decision: Decision::Delivered,
+    }
+}
+
+fn key() -> Key {
+    (TenantId::new(), EndpointId::new())
+}
+
+/// What follows from one attempt.
+fn judge(
+    circuits: &Circuits,
+    key: Key,
+    failure: Option<FailureKind>,
+    is_limited: bool,
+    now: Instant,
+) -> Option<Change> {
+    let finished = attempt(key, failure);
+    let mut changes = circuits.judge([(&finished, is_limited)].into_iter(), now);
+    changes.pop().map(|(_, change)| change)
+}
+
+const DEAD: Option<FailureKind> = Some(FailureKind::Connect);
+
+#[test]
+fn a_circuit_opens_once_after_failures_with_nothing_else_between_them() {
+    let (circuits, key, start) = (circuits(), key(), Instant::now());
+    let later = start + RULES.failing_for;
+    let fail = |key, now| judge(&circuits, key, DEAD, false, now);
+    assert_eq!([fail(key, start), fail(key, start)], [None, None]);
+    assert_eq!(fail(key, later), Some(Change::Open { version: 7 }));
+    assert_eq!(fail(key, later), None, "the next run begins");
+
+    for _ in 0..2 {
+        fail(key, start);
+        fail(key, start);
+        assert_eq!(judge(&circuits, key, None, false, start), None);
+    }
+    assert_eq!(fail(key, later), None, "an answer ends a run");
+}
+
+#[test]
+fn a_failure_of_an_attempt_under_a_circuit_opens_it_again_and_an_answer_closes_it() {
+    let (circuits, key, now) = (circuits(), key(), Instant::now());
+    circuits.note([key].into_iter(), &HashMap::from([(key, SEEN)]));
+    let before_it_opened = judge(&circuits, key, DEAD, false, now);
+    assert_eq!(before_it_opened, None);
+    let probe = judge(&circuits, key, DEAD, true, now);
+    assert_eq!(probe, Some(Change::Reopen { openings: 2 }));
+    let answer = judge(&circuits, key, None, false, now);
+    assert_eq!(answer, Some(Change::BeginToClose));
+    assert_eq!(judge(&circuits, key, None, true, now), None, "once");
+}
+
+#[test]
+fn a_circuit_that_is_closing_opens_after_some_failures_in_a_row_only() {
+    let (circuits, key, now) = (circuits(), key(), Instant::now());
+    let closing = SeenCircuit {
+        is_closing: true,
+        ..SEEN
+    };
+    circuits.note([key].into_iter(), &HashMap::from([(key, closing)]));
+    for _ in 1..FAILURES_WHILE_CLOSING {
+        assert_eq!(judge(&circuits, key, DEAD, true, now), None);
+    }
+    assert_eq!(judge(&circuits, key, None, true, now), None);
+    for _ in 1..FAILURES_WHILE_CLOSING {
+        assert_eq!(judge(&circuits, key, DEAD, true, now), None);
+    }
+    circuits.note([key].into_iter(), &HashMap::from([(key, closing)]));
+    let again = judge(&circuits, key, DEAD, true, now);
+    assert_eq!(again, Some(Change::Reopen { openings: 2 }));
+}
+
+#[test]
+fn an_endpoint_that_is_claimed_for_without_a_limit_again_has_a_closed_circuit() {
+    let (circuits, key, now) = (circuits(), key(), Instant::now());
+    circuits.note([key].into_iter(), &HashMap::from([(key, SEEN)]));
+    let mut later = attempt(key, DEAD);
+    later.attempt.started_at += 2 * BEGIN_WITHIN;
+    circuits.judge([(&later, false)].into_iter(), now);
+    assert!(circuits.books().seen.is_empty());
+    circuits.note([key].into_iter(), &HashMap::from([(key, SEEN)]));
+    circuits.note([key].into_iter(), &HashMap::new());
+    assert!(circuits.books().seen.is_empty(), "or it is told");
+}
+
+#[test]
+fn what_is_not_the_receivers_fault_says_nothing() {
+    let (circuits, key, start) = (circuits(), key(), Instant::now());
+    let refused = Some(FailureKind::AddressRefused);
+    for _ in 0..10 {
+        assert_eq!(judge(&circuits, key, refused, false, start), None);
+    }
+    assert!(circuits.books().failing.is_empty());
+}

@@ -1,0 +1,1 @@
+ALTER TABLE delivery_queue DROP COLUMN ready_at;
