@@ -69,15 +69,14 @@ fn filters() -> Vec<DeliveryFilter> {
     ]
 }
 
-/// Has one session prepare what reads and writes deliveries, among next to no rows.
-async fn prepare(world: &mut World, account: Account) {
+/// Has the session prepare what reads deliveries, among no rows.
+async fn read(world: &mut World, account: Account, endpoint: EndpointId) {
     let tenant = account.tenant;
     for filter in filters() {
         delivery_lists::list(&mut world.conn, tenant, &filter, None, 20)
             .await
             .expect("read");
     }
-    let endpoint = world.endpoint(account).await;
     hook_requests::list(&mut world.conn, tenant, endpoint, None, 20)
         .await
         .expect("read");
@@ -99,6 +98,11 @@ async fn prepare(world: &mut World, account: Account) {
     leases::is_any_live(&mut world.conn, tenant, endpoint)
         .await
         .expect("read");
+}
+
+/// Has the session prepare what writes them, among next to no rows.
+async fn write(world: &mut World, account: Account, endpoint: EndpointId) {
+    let tenant = account.tenant;
     for _ in 0..4 {
         world.publish(account, &event(b"{}")).await;
     }
@@ -172,8 +176,9 @@ fn lookups_by_tenant_alone(plan: &[String]) -> Vec<String> {
 
 #[tokio::test]
 async fn no_plan_made_among_few_rows_looks_them_up_by_their_tenant_alone() {
-    let (mut world, account, _) = World::with_endpoint(settings()).await;
-    prepare(&mut world, account).await;
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    read(&mut world, account, endpoint).await;
+    write(&mut world, account, endpoint).await;
     let prepared = world
         .texts(
             "SELECT name || ' ' || array_to_string(parameter_types, ',') FROM pg_prepared_statements
