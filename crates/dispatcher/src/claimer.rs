@@ -4,6 +4,7 @@
 
 mod known;
 mod ready;
+mod start;
 mod walk;
 
 use std::sync::Arc;
@@ -11,29 +12,26 @@ use std::time::{Duration, Instant};
 
 use reprise_core::ids::DispatcherId;
 use reprise_core::store::delivery_queue::{
-    self, Claim, ClaimRequest, ExpressLimits, LimitedEndpoint, LimitedRequest,
+    self, ClaimRequest, ExpressLimits, LimitedEndpoint, LimitedRequest,
 };
-use reprise_core::store::messages::load_messages;
-use reprise_core::store::{AsyncPgConnection, Database, StoreError};
+use reprise_core::store::{Database, StoreError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::error;
 
-use crate::attempt::{self, Job, Sender};
+use crate::attempt::Sender;
 use crate::circuits::Circuits;
-use crate::in_flight::{Capacity, Permits, Room};
+use crate::in_flight::{Capacity, Room};
 use crate::limited::Limited;
-use crate::messages::Messages;
 use crate::metrics::Metrics;
 use crate::outage::Watch;
-use crate::recorder::Ended;
 use crate::targets::Targets;
 use crate::wakeup::Wakeup;
 use ready::Hints;
+use start::Claimed;
 
 pub(crate) use ready::ReadyEndpoints;
 
-/// How long a lease lasts beyond the endpoint's timeout: [`attempt::BEGIN_WITHIN`], and the rest to record the result
+/// How long a lease lasts beyond the endpoint's timeout: [`BEGIN_WITHIN`](crate::attempt::BEGIN_WITHIN), and the rest to record the result
 /// while PostgreSQL is busy. Longer, and what a killed dispatcher held waits longer where no peer notices its death;
 /// shorter, and a slow commit costs a second send.
 const LEASE_MARGIN: Duration = Duration::from_secs(15);
@@ -84,16 +82,6 @@ impl Progress {
             Self::NothingLeft => other,
         }
     }
-}
-
-/// Claims with their permits.
-struct Claimed {
-    claims: Vec<Claim>,
-    permits: Permits,
-    /// Before the claim was made, so that the lease began no earlier.
-    at: Instant,
-    /// What is to be sent, if it was read already.
-    messages: Option<Messages>,
 }
 
 impl Claimer {
@@ -287,88 +275,5 @@ impl Claimer {
         } else {
             taken.progress
         })
-    }
-
-    /// Loads what the claims need and starts their attempts. When that fails all are given back.
-    async fn start(
-        &mut self,
-        conn: &mut AsyncPgConnection,
-        claimed: Claimed,
-    ) -> Result<(), StoreError> {
-        let Claimed {
-            claims,
-            mut permits,
-            at,
-            messages,
-        } = claimed;
-        self.metrics.claimed(&claims);
-        let messages = match self.load(conn, &claims, messages).await {
-            Ok(messages) => messages,
-            Err(error) => {
-                self.give_back(&claims, permits, attempt::unused).await;
-                return Err(error);
-            }
-        };
-        let mut unsendable = Vec::new();
-        for claim in claims {
-            let (Some(content), Some(target)) = (messages.of(&claim), self.targets.get(&claim))
-            else {
-                unsendable.push(claim);
-                continue;
-            };
-            let Some(mut permit) = permits.split_one() else {
-                error!("More was claimed than there were permits for");
-                unsendable.push(claim);
-                continue;
-            };
-            permit.announce_end_of(&claim);
-            let slot = self.capacity.take_slot(&claim);
-            let job = Job {
-                claim,
-                target,
-                content,
-                claimed_at: at,
-                slot,
-                permit,
-            };
-            self.attempts.spawn(self.sender.clone().run(job));
-        }
-        self.metrics.claim_seconds.observe(at.elapsed());
-        self.give_back(&unsendable, permits, attempt::unsendable)
-            .await;
-        Ok(())
-    }
-
-    /// Ends leases under which nothing is sent; each keeps its permit until that is written.
-    async fn give_back(
-        &self,
-        claims: &[Claim],
-        mut permits: Permits,
-        how: impl Fn(&Claim) -> crate::recorder::Outcome,
-    ) {
-        for claim in claims {
-            let ended = Ended {
-                outcome: how(claim),
-                permit: permits.split_one(),
-                at: Instant::now(),
-            };
-            if self.sender.ended.send(ended).await.is_err() {
-                error!("The recorder is gone, a lease is left to expire");
-            }
-        }
-    }
-
-    /// The messages of the claims, and their targets into the cache.
-    async fn load(
-        &mut self,
-        conn: &mut AsyncPgConnection,
-        claims: &[Claim],
-        messages: Option<Messages>,
-    ) -> Result<Messages, StoreError> {
-        self.targets.refresh(conn, claims).await?;
-        match messages {
-            Some(messages) => Ok(messages),
-            None => Ok(load_messages(conn, claims).await?.into()),
-        }
     }
 }

@@ -1,16 +1,19 @@
 //! Events, stored together with their deliveries.
 
-use std::collections::{BTreeMap, HashMap};
+mod draft;
+
+use std::collections::HashMap;
 
 use diesel::OptionalExtension;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Nullable, Text, Timestamptz, Uuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use time::OffsetDateTime;
 
+use self::draft::{Draft, Taken};
 use super::statement::{Bind, statement};
 use super::{StoreError, notifications, stored};
 use crate::event_type::{EventGroup, EventType};
-use crate::ids::{AttemptId, DeliveryId, EventId, TenantId};
+use crate::ids::{EventId, TenantId};
 use crate::ready_hint::ReadyHint;
 use crate::subscriptions::Subscriptions;
 
@@ -78,153 +81,6 @@ struct StoredRow {
     tenant_id: uuid::Uuid,
     #[diesel(sql_type = Timestamptz)]
     created_at: OffsetDateTime,
-}
-
-/// The events of a commit, column by column.
-#[derive(Default)]
-struct EventColumns<'a> {
-    tenants: Vec<uuid::Uuid>,
-    ids: Vec<uuid::Uuid>,
-    types: Vec<&'a str>,
-    groups: Vec<Option<&'a str>>,
-    payloads: Vec<&'a [u8]>,
-}
-
-impl<'a> EventColumns<'a> {
-    fn add(&mut self, tenant_id: TenantId, event: &'a NewEvent) {
-        self.tenants.push(tenant_id.as_uuid());
-        self.ids.push(event.id.as_uuid());
-        self.types.push(event.event_type.as_str());
-        self.groups
-            .push(event.event_group.as_ref().map(EventGroup::as_str));
-        self.payloads.push(&event.payload);
-    }
-
-    fn truncate(&mut self, length: usize) {
-        self.tenants.truncate(length);
-        self.ids.truncate(length);
-        self.types.truncate(length);
-        self.groups.truncate(length);
-        self.payloads.truncate(length);
-    }
-}
-
-/// The deliveries of a commit, column by column.
-#[derive(Default)]
-struct DeliveryColumns<'a> {
-    tenants: Vec<uuid::Uuid>,
-    ids: Vec<uuid::Uuid>,
-    event_ids: Vec<uuid::Uuid>,
-    endpoint_ids: Vec<uuid::Uuid>,
-    owners: Vec<i64>,
-    attempt_ids: Vec<uuid::Uuid>,
-    are_sent: Vec<bool>,
-    event_types: Vec<&'a str>,
-    event_groups: Vec<Option<&'a str>>,
-    payload_bytes: Vec<i32>,
-}
-
-impl<'a> DeliveryColumns<'a> {
-    /// Adds a delivery for every subscription that wants the event, and returns their number.
-    fn add(
-        &mut self,
-        tenant_id: TenantId,
-        event: &'a NewEvent,
-        from: &Subscriptions,
-        ready: &mut ReadyHint,
-    ) -> usize {
-        let before = self.ids.len();
-        let payload_bytes = i32::try_from(event.payload.len()).unwrap_or(i32::MAX);
-        for subscription in from.wanting(&event.event_type) {
-            self.tenants.push(tenant_id.as_uuid());
-            self.ids.push(DeliveryId::new().as_uuid());
-            self.event_ids.push(event.id.as_uuid());
-            self.endpoint_ids.push(subscription.endpoint_id.as_uuid());
-            self.owners.push(subscription.owner.0);
-            self.attempt_ids.push(AttemptId::new().as_uuid());
-            self.are_sent.push(subscription.is_enabled);
-            self.event_types.push(event.event_type.as_str());
-            self.event_groups
-                .push(event.event_group.as_ref().map(EventGroup::as_str));
-            self.payload_bytes.push(payload_bytes);
-            if subscription.has_limit {
-                // The walk is what finds it.
-                *ready = ReadyHint::Anywhere;
-            } else if subscription.is_enabled {
-                ready.add(tenant_id, subscription.endpoint_id);
-            }
-        }
-        self.ids.len() - before
-    }
-
-    fn truncate(&mut self, length: usize) {
-        self.tenants.truncate(length);
-        self.ids.truncate(length);
-        self.event_ids.truncate(length);
-        self.endpoint_ids.truncate(length);
-        self.owners.truncate(length);
-        self.attempt_ids.truncate(length);
-        self.are_sent.truncate(length);
-        self.event_types.truncate(length);
-        self.event_groups.truncate(length);
-        self.payload_bytes.truncate(length);
-    }
-}
-
-/// The contents of a commit as they are put together.
-#[derive(Default)]
-struct Draft<'a> {
-    /// The `endpoints_version` that each tenant's deliveries were made from.
-    versions: BTreeMap<TenantId, i64>,
-    events: EventColumns<'a>,
-    deliveries: DeliveryColumns<'a>,
-    /// Where something is to be sent.
-    ready: ReadyHint,
-}
-
-/// Whether a publication is in the draft.
-enum Taken {
-    /// With so many deliveries of each event.
-    In(Vec<usize>),
-    /// It is not.
-    Out(Published),
-}
-
-impl<'a> Draft<'a> {
-    /// Takes a publication, unless that makes the commit too large. The first one is taken however large it is.
-    fn take(&mut self, one: &Publication<'a>) -> Taken {
-        let (events, deliveries) = (self.events.ids.len(), self.deliveries.ids.len());
-        let version = one.subscriptions.version();
-        if self
-            .versions
-            .get(&one.tenant_id)
-            .is_some_and(|known| *known != version)
-        {
-            return Taken::Out(Published::SubscriptionsChanged);
-        }
-        let mut counts = Vec::with_capacity(one.events.len());
-        let mut refusal = None;
-        for event in one.events {
-            self.events.add(one.tenant_id, event);
-            let deliveries_of_event =
-                self.deliveries
-                    .add(one.tenant_id, event, one.subscriptions, &mut self.ready);
-            counts.push(deliveries_of_event);
-            let made = self.deliveries.ids.len();
-            if one.events.len() > 1 && made - deliveries > MAX_DELIVERIES {
-                refusal = Some(Published::TooManyDeliveries);
-            } else if events > 0 && made > ENOUGH_DELIVERIES {
-                refusal = Some(Published::NoRoom);
-            }
-            if let Some(refusal) = refusal {
-                self.events.truncate(events);
-                self.deliveries.truncate(deliveries);
-                return Taken::Out(refusal);
-            }
-        }
-        self.versions.insert(one.tenant_id, version);
-        Taken::In(counts)
-    }
 }
 
 /// Stores events of one tenant with a delivery for every subscription that wants them, in one statement and so in one

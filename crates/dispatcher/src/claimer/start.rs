@@ -1,0 +1,109 @@
+//! From claims to attempts.
+
+use std::time::Instant;
+
+use reprise_core::store::delivery_queue::Claim;
+use reprise_core::store::messages::load_messages;
+use reprise_core::store::{AsyncPgConnection, StoreError};
+use tracing::error;
+
+use super::Claimer;
+use crate::attempt::{self, Job};
+use crate::in_flight::Permits;
+use crate::messages::Messages;
+use crate::recorder::{Ended, Outcome};
+
+/// Claims with their permits.
+pub(super) struct Claimed {
+    pub(super) claims: Vec<Claim>,
+    pub(super) permits: Permits,
+    /// Before the claim was made, so that the lease began no earlier.
+    pub(super) at: Instant,
+    /// What is to be sent, if it was read already.
+    pub(super) messages: Option<Messages>,
+}
+
+impl Claimer {
+    /// Loads what the claims need and starts their attempts. When that fails all are given back.
+    pub(super) async fn start(
+        &mut self,
+        conn: &mut AsyncPgConnection,
+        claimed: Claimed,
+    ) -> Result<(), StoreError> {
+        let Claimed {
+            claims,
+            mut permits,
+            at,
+            messages,
+        } = claimed;
+        self.metrics.claimed(&claims);
+        let messages = match self.load(conn, &claims, messages).await {
+            Ok(messages) => messages,
+            Err(error) => {
+                self.give_back(&claims, permits, attempt::unused).await;
+                return Err(error);
+            }
+        };
+        let mut unsendable = Vec::new();
+        for claim in claims {
+            let (Some(content), Some(target)) = (messages.of(&claim), self.targets.get(&claim))
+            else {
+                unsendable.push(claim);
+                continue;
+            };
+            let Some(mut permit) = permits.split_one() else {
+                error!("More was claimed than there were permits for");
+                unsendable.push(claim);
+                continue;
+            };
+            permit.announce_end_of(&claim);
+            let slot = self.capacity.take_slot(&claim);
+            let job = Job {
+                claim,
+                target,
+                content,
+                claimed_at: at,
+                slot,
+                permit,
+            };
+            self.attempts.spawn(self.sender.clone().run(job));
+        }
+        self.metrics.claim_seconds.observe(at.elapsed());
+        self.give_back(&unsendable, permits, attempt::unsendable)
+            .await;
+        Ok(())
+    }
+
+    /// Ends leases under which nothing is sent; each keeps its permit until that is written.
+    async fn give_back(
+        &self,
+        claims: &[Claim],
+        mut permits: Permits,
+        how: impl Fn(&Claim) -> Outcome,
+    ) {
+        for claim in claims {
+            let ended = Ended {
+                outcome: how(claim),
+                permit: permits.split_one(),
+                at: Instant::now(),
+            };
+            if self.sender.ended.send(ended).await.is_err() {
+                error!("The recorder is gone, a lease is left to expire");
+            }
+        }
+    }
+
+    /// The messages of the claims, and their targets into the cache.
+    async fn load(
+        &mut self,
+        conn: &mut AsyncPgConnection,
+        claims: &[Claim],
+        messages: Option<Messages>,
+    ) -> Result<Messages, StoreError> {
+        self.targets.refresh(conn, claims).await?;
+        match messages {
+            Some(messages) => Ok(messages),
+            None => Ok(load_messages(conn, claims).await?.into()),
+        }
+    }
+}
