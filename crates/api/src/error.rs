@@ -58,9 +58,6 @@ pub enum ApiError {
     /// The endpoint is deleted and can't be changed.
     #[error("The endpoint is deleted")]
     EndpointDeleted,
-    /// Another rotation's overlap has not ended.
-    #[error("{}", RotationRefusal::OverlapLasts)]
-    OverlapLasts,
     /// The tenant has as many endpoints as it may have.
     #[error("A tenant has at most {0} endpoints")]
     TooManyEndpoints(i64),
@@ -145,7 +142,6 @@ impl ApiError {
                 ReplayRefusal::PayloadExpired => (StatusCode::GONE, "payload_expired"),
             },
             Self::EndpointDeleted => (StatusCode::CONFLICT, "endpoint_deleted"),
-            Self::OverlapLasts => (StatusCode::CONFLICT, "overlap_lasts"),
             Self::TooManyEndpoints(_) => (StatusCode::CONFLICT, "too_many_endpoints"),
             Self::TooManyApiKeys(_) => (StatusCode::CONFLICT, "too_many_api_keys"),
             Self::TooManyDeliveries(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_deliveries"),
@@ -221,7 +217,6 @@ impl From<Faults> for ApiError {
 impl From<RotationRefusal> for ApiError {
     fn from(refusal: RotationRefusal) -> Self {
         match refusal {
-            RotationRefusal::OverlapLasts => Self::OverlapLasts,
             RotationRefusal::SameSecret => {
                 let loc = vec![name("body"), name("secret")];
                 Faults::one(loc, "value_error", format!("Value error, {refusal}")).into()

@@ -210,23 +210,19 @@ impl Writer {
 
     async fn store_once(&self, gathered: &[Waiting]) -> Result<Vec<Outcome>, StoreError> {
         let wanted: Vec<_> = gathered.iter().map(Waiting::wanted).collect();
-        let tell = self.wake_up.turn(wanted.len());
+        let telling = self.wake_up.turn(wanted.len());
         let storing =
-            async |conn: &mut _| store_together(conn, &self.cache, &wanted, tell.clone()).await;
+            async |conn: &mut _| store_together(conn, &self.cache, &wanted, telling).await;
         let begun = Instant::now();
         let stored = self.database.run(DEADLINE, storing).await;
         self.metrics.note_commit(gathered.len(), begun.elapsed());
-        match stored.and_then(|stored| stored) {
-            Ok((outcomes, untold)) => {
-                self.wake_up.ask(&untold);
-                Ok(outcomes)
-            }
-            Err(error) => {
-                // What it should have told, and its own if it was stored all the same.
-                self.wake_up.ask(&ReadyHint::Anywhere);
-                Err(error)
-            }
-        }
+        let stored = stored.and_then(|stored| stored);
+        // What has failed may have been stored all the same.
+        let untold = stored
+            .as_ref()
+            .map_or(&ReadyHint::Anywhere, |(_, untold)| untold);
+        self.wake_up.ended(telling, untold);
+        Ok(stored?.0)
     }
 
     async fn store_alone(&self, one: &Waiting) -> Result<StoredEvents, ApiError> {

@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use reprise_core::ready_hint::ReadyHint;
+use reprise_core::store::events::Telling;
 use reprise_core::store::{Database, notifications};
 use tokio::sync::Notify;
 use tracing::debug;
@@ -16,8 +17,12 @@ const MIN_INTERVAL: Duration = Duration::from_millis(2);
 const BUSY_INTERVAL: Duration = Duration::from_millis(10);
 const MANY_EVENTS: usize = 8;
 
+/// How many times as long as it took after a commit that told it is told again at the earliest. All that notify wait for
+/// each other until they are durable, on a standby too: where that takes long, most commits must not be among them.
+const REST: u32 = 4;
+
 /// What the dispatchers are still to be told. A commit that makes something ready tells it, where the last notification
-/// was long enough ago; else it is told a little later, by another commit or by itself.
+/// was long enough ago; else it is told a little later, by a notification that nothing waits for.
 #[derive(Default)]
 pub struct WakeUp {
     asked: Notify,
@@ -26,27 +31,27 @@ pub struct WakeUp {
 
 #[derive(Default)]
 struct State {
-    told_at: Option<Instant>,
+    /// Since when a commit is under way that tells.
+    telling_since: Option<Instant>,
+    not_before: Option<Instant>,
     untold: ReadyHint,
     /// Whether the last commit was a large one.
     is_busy: bool,
 }
 
 impl State {
-    /// What is to be told now, if it is time to tell anything.
-    fn take_if_due(&mut self) -> Option<ReadyHint> {
-        let now = Instant::now();
+    fn is_due(&self, now: Instant) -> bool {
+        self.not_before.is_none_or(|at| now >= at)
+    }
+
+    /// Something was told, and that took so long.
+    fn told(&mut self, now: Instant, took: Duration) {
         let interval = if self.is_busy {
             BUSY_INTERVAL
         } else {
             MIN_INTERVAL
         };
-        let is_due = |at: Instant| now.saturating_duration_since(at) >= interval;
-        if !self.told_at.is_none_or(is_due) {
-            return None;
-        }
-        self.told_at = Some(now);
-        Some(std::mem::take(&mut self.untold))
+        self.not_before = Some(now + interval.max(took * REST));
     }
 }
 
@@ -55,12 +60,28 @@ impl WakeUp {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a commit of so many events that begins now is to tell besides its own, if it is to tell anything. What it does
-    /// not tell after all is to be [asked](Self::ask) for.
-    pub fn turn(&self, event_count: usize) -> Option<ReadyHint> {
+    /// Whether a commit of so many events that begins now is to tell of them. [`ended`](Self::ended) is to be called after
+    /// it.
+    pub fn turn(&self, event_count: usize) -> Telling {
+        let now = Instant::now();
         let mut state = self.state();
         state.is_busy = event_count >= MANY_EVENTS;
-        state.take_if_due()
+        if state.telling_since.is_some() || !state.is_due(now) {
+            return Telling::Nobody;
+        }
+        state.telling_since = Some(now);
+        Telling::Dispatchers
+    }
+
+    /// A commit has ended, with or without telling what it should; `untold` it has not told.
+    pub fn ended(&self, telling: Telling, untold: &ReadyHint) {
+        if telling == Telling::Dispatchers {
+            let now = Instant::now();
+            let mut state = self.state();
+            let since = state.telling_since.take().unwrap_or(now);
+            state.told(now, now.saturating_duration_since(since));
+        }
+        self.ask(untold);
     }
 
     /// Sees to it that the dispatchers are told. Returns at once.
@@ -71,24 +92,16 @@ impl WakeUp {
         }
     }
 
-    /// Tells what was asked for and no commit has told, for ever. A failure is nothing but a debug line: dispatchers poll
-    /// besides.
+    /// Tells what was asked for, for ever. A failure is nothing but a debug line: dispatchers poll besides.
     ///
     /// Cancel safety: dropping the future loses at most one hint.
     pub async fn run(&self, database: &Database) {
         loop {
             self.asked.notified().await;
-            let hint = loop {
-                let due = self.state().take_if_due();
-                match due {
-                    Some(hint) => break hint,
-                    // A commit may tell it meanwhile.
-                    None => tokio::time::sleep(MIN_INTERVAL).await,
-                }
-            };
-            if hint.is_nowhere() {
-                continue;
+            while !self.state().is_due(Instant::now()) {
+                tokio::time::sleep(MIN_INTERVAL).await;
             }
+            let hint = std::mem::take(&mut self.state().untold);
             let notified = match database.connection().await {
                 Ok(mut connection) => notifications::notify_ready(&mut connection, &hint).await,
                 Err(error) => Err(error),
@@ -96,40 +109,44 @@ impl WakeUp {
             if let Err(error) = notified {
                 debug!(%error, "Could not wake the dispatchers, they will find out by polling");
             }
+            // It does not wait until it is durable, and so holds nobody up.
+            self.state().told(Instant::now(), Duration::ZERO);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use reprise_core::ids::{EndpointId, TenantId};
-
     use super::*;
 
-    fn somewhere() -> ReadyHint {
-        let mut hint = ReadyHint::default();
-        hint.add(TenantId::new(), EndpointId::new());
-        hint
+    #[test]
+    fn of_commits_one_at_a_time_tells_and_then_none_for_a_while() {
+        let wake_up = WakeUp::default();
+        assert_eq!(wake_up.turn(1), Telling::Dispatchers);
+        assert_eq!(wake_up.turn(1), Telling::Nobody, "one is under way");
+        wake_up.ended(Telling::Nobody, &ReadyHint::Anywhere);
+        assert_eq!(wake_up.state().untold, ReadyHint::Anywhere);
+        wake_up.ended(Telling::Dispatchers, &ReadyHint::default());
+        assert_eq!(wake_up.turn(1), Telling::Nobody, "that was a moment ago");
+        wake_up.state().not_before = Some(Instant::now());
+        assert_eq!(wake_up.turn(1), Telling::Dispatchers);
     }
 
     #[test]
-    fn the_first_commit_tells_and_the_next_one_is_told_later_with_what_came_meanwhile() {
-        let wake_up = WakeUp::default();
-        assert_eq!(wake_up.turn(1), Some(ReadyHint::default()));
-        assert_eq!(wake_up.turn(1), None, "that was a moment ago");
-        let untold = somewhere();
-        wake_up.ask(&untold);
-        wake_up.state().told_at = Instant::now().checked_sub(MIN_INTERVAL);
-        assert_eq!(wake_up.turn(1), Some(untold));
-        assert!(wake_up.state().untold.is_nowhere(), "once is enough");
-    }
-
-    #[test]
-    fn large_commits_tell_less_often() {
-        let wake_up = WakeUp::default();
-        wake_up.state().told_at = Instant::now().checked_sub(MIN_INTERVAL);
-        assert_eq!(wake_up.turn(MANY_EVENTS), None);
-        wake_up.state().told_at = Instant::now().checked_sub(BUSY_INTERVAL);
-        assert!(wake_up.turn(MANY_EVENTS).is_some());
+    fn the_longer_a_commit_takes_and_the_larger_it_is_the_later_is_the_next_one_that_tells() {
+        let now = Instant::now();
+        let not_before = |is_busy, took| {
+            let mut state = State {
+                is_busy,
+                ..State::default()
+            };
+            state.told(now, took);
+            state.not_before
+        };
+        let quick = Duration::from_micros(100);
+        assert_eq!(not_before(false, quick), Some(now + MIN_INTERVAL));
+        assert_eq!(not_before(true, quick), Some(now + BUSY_INTERVAL));
+        let slow = Duration::from_millis(50);
+        assert_eq!(not_before(false, slow), Some(now + slow * REST));
     }
 }

@@ -15,9 +15,10 @@ use crate::retry::Jitter;
 /// What an attempt says of its receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
-    /// It answered. A refusal is an answer too, and so is a request to come later.
+    /// It answered. A refusal is an answer too, and so are a request to come later and an error that it reports: a few events
+    /// that an application can't digest must not hold back all the others.
     Alive,
-    /// It can't be reached, or is broken.
+    /// It can't be reached: nobody answers, or a gateway does that finds nobody behind it (RFC 9110 section 15.6.3 to 15.6.5).
     Dead,
     /// Nothing: the attempt did not get as far, for a reason that is not the receiver's.
     None,
@@ -30,7 +31,7 @@ impl Sign {
         match attempt.error.as_ref().map(|error| error.kind) {
             None => Self::Alive,
             Some(ErrorKind::HttpStatus) => match attempt.answered_status() {
-                Some(500..) => Self::Dead,
+                Some(502..=504) => Self::Dead,
                 Some(_) | None => Self::Alive,
             },
             Some(ErrorKind::Failure(kind)) => match kind {

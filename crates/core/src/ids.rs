@@ -91,8 +91,15 @@ impl DeliveryId {
     /// which the two were made.
     #[must_use]
     pub fn new_above(earlier: Self) -> Self {
-        let next = Uuid::from_u128(earlier.0.as_u128().saturating_add(1));
-        Self(Self::new().0.max(next))
+        const RANDOM_BITS: u128 = (1 << 80) - 1;
+        let new = Self::new();
+        if new > earlier {
+            return new;
+        }
+        // In the millisecond after it, with the version and the random bits of the new one (RFC 9562 section 5.7).
+        let next_millisecond = (earlier.0.as_u128() | RANDOM_BITS).saturating_add(1);
+        let random = new.0.as_u128() & RANDOM_BITS;
+        Self(Uuid::from_u128(next_millisecond | random))
     }
 }
 
@@ -149,6 +156,8 @@ mod tests {
         let above = DeliveryId::new_above(ahead);
         assert!(above > ahead);
         assert!(DeliveryId::new_above(above) > above);
+        assert_ne!(DeliveryId::new_above(ahead), above, "as random as any");
+        assert_eq!(above.as_uuid().get_version_num(), 7);
     }
 
     #[test]

@@ -114,27 +114,31 @@ impl Circuits {
             let change = books.judge(&self.rules, finished, is_limited, now)?;
             Some((key, change))
         });
-        judged.collect()
+        // Of each circuit the last one.
+        let last: HashMap<Key, Change> = judged.collect();
+        last.into_iter().collect()
     }
 
     /// Changes circuits, where they are still as they were.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]. What has not been changed then is left to the attempts that follow.
+    /// The last [`StoreError`]. What has not been changed then is left to the attempts that follow.
     pub(crate) async fn apply(
         &self,
         conn: &mut AsyncPgConnection,
         changes: &[(Key, Change)],
     ) -> Result<(), StoreError> {
+        let mut applied = Ok(());
         for (key, change) in changes {
-            match *change {
-                Change::Open { version } => self.open(conn, *key, version).await?,
-                Change::Reopen { openings } => self.reopen(conn, *key, openings).await?,
-                Change::BeginToClose => self.begin_to_close(conn, *key).await?,
-            }
+            let changed = match *change {
+                Change::Open { version } => self.open(conn, *key, version).await,
+                Change::Reopen { openings } => self.reopen(conn, *key, openings).await,
+                Change::BeginToClose => self.begin_to_close(conn, *key).await,
+            };
+            applied = changed.and(applied);
         }
-        Ok(())
+        applied
     }
 
     async fn open(

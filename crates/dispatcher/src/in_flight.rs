@@ -153,19 +153,20 @@ impl Capacity {
         let (limits, now) = (self.shared.limits, Instant::now());
         let mut books = self.shared.books();
         books.endpoints.retain(|_, one| !one.is_idle(now));
-        let endpoints = books.endpoints.iter();
-        InFlight {
-            by_endpoint: endpoints
-                .clone()
-                .filter(|(_, one)| one.claimed > 0)
-                .map(|(id, one)| (*id, one.claimed))
-                .collect(),
+        let mut in_flight = InFlight {
             by_tenant: books.by_tenant.clone(),
-            ahead_by_endpoint: endpoints
-                .map(|(id, one)| (*id, one.ahead(limits, now)))
-                .filter(|(_, ahead)| *ahead > 0)
-                .collect(),
+            ..InFlight::default()
+        };
+        for (id, one) in &mut books.endpoints {
+            let ahead = one.ahead(limits, now);
+            if one.claimed > 0 {
+                in_flight.by_endpoint.insert(*id, one.claimed);
+            }
+            if ahead > 0 {
+                in_flight.ahead_by_endpoint.insert(*id, ahead);
+            }
         }
+        in_flight
     }
 
     /// Express deliveries in flight now, by tenant, and how many one tenant may have.

@@ -62,12 +62,12 @@ impl Limited {
         self.waiting.len() > before
     }
 
-    /// Remembers endpoints that were met with something express, which an open circuit does not hold back.
+    /// Remembers endpoints that were met with something express, which no circuit holds back, whatever else it lets through.
     pub(crate) fn meet_express(&mut self, met: &[LimitedEndpoint], now: Instant) {
         self.meet(met, now);
         for endpoint in met {
             if let Some(waiting) = self.waiting.get_mut(endpoint)
-                && waiting.why == Why::Circuit
+                && waiting.why != Why::Time
             {
                 waiting.not_before = now;
             }
@@ -88,12 +88,15 @@ impl Limited {
         }
     }
 
-    /// The endpoints to ask for now.
+    /// The endpoints to ask for now, those first that have been due for longest.
     pub(crate) fn due(&self, now: Instant) -> Vec<LimitedEndpoint> {
         let due = self.waiting.iter();
-        due.filter(|(_, waiting)| waiting.not_before <= now)
-            .map(|(endpoint, _)| *endpoint)
-            .collect()
+        let due = due.filter(|(_, waiting)| waiting.not_before <= now);
+        let mut due: Vec<_> = due
+            .map(|(endpoint, waiting)| (waiting.not_before, *endpoint))
+            .collect();
+        due.sort_unstable();
+        due.into_iter().map(|(_, endpoint)| endpoint).collect()
     }
 
     /// Notes what came of the endpoints that were asked for. `is_cut` says that there may be more of any of them, since

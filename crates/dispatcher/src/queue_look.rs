@@ -14,6 +14,8 @@ use tracing::debug;
 const KEPT_FOR: Duration = Duration::from_secs(2);
 /// How long a look may take; after that what was seen last is told.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// How long after a look that failed nobody looks: PostgreSQL has enough to do then.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
 
 /// What was seen of the queue.
 #[derive(Clone, Copy, Debug)]
@@ -28,20 +30,33 @@ pub(crate) struct QueueState {
 #[derive(Debug, Default)]
 pub(crate) struct QueueLook {
     /// Held while looking: whoever asks meanwhile gets the same.
-    last: Mutex<Option<(Instant, QueueState)>>,
+    last: Mutex<Last>,
+}
+
+#[derive(Debug, Default)]
+struct Last {
+    seen: Option<QueueState>,
+    next_at: Option<Instant>,
 }
 
 impl QueueLook {
     /// The queue as it is, or was a moment ago; as it was when it could be looked at last while PostgreSQL can't be asked.
     pub(crate) async fn state(&self, database: &Database) -> Option<QueueState> {
         let mut last = self.last.lock().await;
-        if last.is_none_or(|(at, _)| at.elapsed() >= KEPT_FOR) {
-            match database.run(DEADLINE, look).await.flatten() {
-                Ok(seen) => *last = Some((Instant::now(), seen)),
-                Err(error) => debug!(%error, "The queue can't be looked at"),
-            }
+        if last.next_at.is_none_or(|at| Instant::now() >= at) {
+            let pause = match database.run(DEADLINE, look).await.flatten() {
+                Ok(seen) => {
+                    last.seen = Some(seen);
+                    KEPT_FOR
+                }
+                Err(error) => {
+                    debug!(%error, "The queue can't be looked at");
+                    PAUSE_AFTER_FAILURE
+                }
+            };
+            last.next_at = Some(Instant::now() + pause);
         }
-        last.map(|(_, seen)| seen)
+        last.seen
     }
 }
 

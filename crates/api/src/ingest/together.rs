@@ -3,7 +3,7 @@
 use reprise_core::ids::TenantId;
 use reprise_core::ready_hint::ReadyHint;
 use reprise_core::store::events::{
-    self, MAX_DELIVERIES, NewEvent, Publication, Published, publish_together,
+    self, MAX_DELIVERIES, NewEvent, Publication, Published, Telling, publish_together,
 };
 use reprise_core::store::{AsyncPgConnection, StoreError};
 use time::OffsetDateTime;
@@ -44,7 +44,7 @@ pub(super) async fn store_together(
     conn: &mut AsyncPgConnection,
     cache: &SubscriptionCache,
     wanted: &[(TenantId, &[NewEvent])],
-    tell: Option<ReadyHint>,
+    telling: Telling,
 ) -> Result<(Vec<Outcome>, ReadyHint), StoreError> {
     let tenants = wanted.iter().map(|(tenant_id, _)| *tenant_id);
     let subscriptions = cache.get(conn, tenants).await?;
@@ -62,7 +62,7 @@ pub(super) async fn store_together(
         // Callers are authenticated, and tenants are never removed.
         return Err(StoreError::Corrupt("a caller's tenant is gone".to_owned()));
     }
-    let together = publish_together(conn, &publications, tell).await?;
+    let together = publish_together(conn, &publications, telling).await?;
     let each = publications.iter().zip(together.published);
     let outcomes = each.map(|(one, published)| {
         if published == Published::SubscriptionsChanged {
@@ -103,7 +103,8 @@ pub async fn publish(
     events: &[NewEvent],
 ) -> Result<StoredEvents, ApiError> {
     for _ in 0..MAX_TRIES {
-        let (mut outcomes, _) = store_together(conn, cache, &[(tenant_id, events)], None).await?;
+        let (mut outcomes, _) =
+            store_together(conn, cache, &[(tenant_id, events)], Telling::Nobody).await?;
         if let Some(Outcome::Decided(decided)) = outcomes.pop() {
             return decided;
         }

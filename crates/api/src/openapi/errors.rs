@@ -125,8 +125,7 @@ fn own(operation_id: &str) -> Vec<ApiError> {
     match operation_id {
         "create_api_key" => vec![ApiError::TooManyApiKeys(MAX_KEYS)],
         "create_endpoint" | "create_hook" => vec![ApiError::TooManyEndpoints(MAX_ENDPOINTS)],
-        "update_endpoint" => vec![ApiError::EndpointDeleted],
-        "rotate_secret" => vec![ApiError::EndpointDeleted, ApiError::OverlapLasts],
+        "update_endpoint" | "rotate_secret" => vec![ApiError::EndpointDeleted],
         "test_endpoint" | "verify_endpoint" => vec![EndpointDisabled.into()],
         "publish_events" => vec![ApiError::TooManyDeliveries(MAX_DELIVERIES)],
         "cancel_delivery" => vec![ApiError::NotCancelable(DeliveryStatus::Delivering)],

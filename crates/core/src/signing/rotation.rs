@@ -35,11 +35,6 @@ pub struct Overlap {
 /// Why a secret can't be rotated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RotationRefusal {
-    /// Two would sign already, and receivers may know the older one alone: a third would cut them off.
-    #[error(
-        "The last rotation's overlap lasts until previous_secret_expires_at: wait for that, or end it with overlap_seconds 0"
-    )]
-    OverlapLasts,
     /// Both would be the same one.
     #[error("is the endpoint's secret already")]
     SameSecret,
@@ -93,16 +88,18 @@ impl SigningSecrets {
         let Some(overlap) = overlap else {
             return Ok(Self::new(new));
         };
-        if self.live(now).len() > 1 {
-            return Err(RotationRefusal::OverlapLasts);
-        }
-        if !overlap.is_asked_for && !scheme.has_room_for_two() {
+        let old = if scheme.has_room_for_two() {
+            &self.current
+        } else if overlap.is_asked_for {
+            // What signs now, which is the only one that receivers can have seen.
+            self.live(now).first().copied().unwrap_or(&self.current)
+        } else {
             return Ok(Self::new(new));
-        }
+        };
         Ok(Self {
             current: new,
             previous: Some(PreviousSecret {
-                secret: self.current.clone(),
+                secret: old.clone(),
                 expires_at: overlap.ends_at,
                 signs_first: overlap.is_asked_for,
             }),
@@ -195,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overlap_is_ended_by_one_that_says_so_alone() {
+    fn of_rotations_in_an_overlap_the_latest_two_sign_unless_it_is_ended() {
         let standard = SignatureScheme::default();
         let (first, second, third) = (secret(), secret(), secret());
         let secrets = SigningSecrets::new(first.clone());
@@ -203,17 +200,32 @@ mod tests {
         assert_eq!(again, Err(RotationRefusal::SameSecret));
         let secrets = secrets.rotate(&standard, second.clone(), Some(overlap(false)), NOW);
         let secrets = secrets.unwrap();
-        for is_asked_for in [false, true] {
-            let overlap = Some(overlap(is_asked_for));
-            let rotated = secrets.rotate(&standard, third.clone(), overlap, NOW);
-            assert_eq!(rotated, Err(RotationRefusal::OverlapLasts));
-        }
+        let rotated = secrets.rotate(&standard, third.clone(), Some(overlap(false)), NOW);
+        assert_eq!(
+            rotated.unwrap().live(NOW),
+            [&third, &second],
+            "the latest two"
+        );
         let ended = secrets.rotate(&standard, third.clone(), None, NOW).unwrap();
         assert_eq!(ended, SigningSecrets::new(third.clone()));
-        let later = NOW + Duration::MINUTE;
-        let rotated = secrets.rotate(&standard, third.clone(), Some(overlap(false)), later);
-        let rotated = rotated.unwrap();
-        assert_eq!(rotated.live(NOW), [&third, &second]);
+    }
+
+    #[test]
+    fn a_scheme_with_one_signature_goes_on_with_what_signs_however_often_an_overlap_is_asked_for() {
+        let body = SignatureScheme::new(SchemeName::Body, SchemeOptions::default()).unwrap();
+        let (first, second, third) = (secret(), secret(), secret());
+        let secrets = SigningSecrets::new(first.clone());
+        let secrets = secrets
+            .rotate(&body, second, Some(overlap(true)), NOW)
+            .unwrap();
+        let again = secrets
+            .rotate(&body, third.clone(), Some(overlap(true)), NOW)
+            .unwrap();
+        assert_eq!(again.live(NOW), [&first, &third]);
+        let at_once = secrets
+            .rotate(&body, third.clone(), Some(overlap(false)), NOW)
+            .unwrap();
+        assert_eq!(at_once, SigningSecrets::new(third));
     }
 
     #[test]

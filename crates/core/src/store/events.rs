@@ -48,6 +48,15 @@ pub struct Publication<'a> {
     pub events: &'a [NewEvent],
 }
 
+/// Whether a commit tells the dispatchers where it makes something ready. NOTIFY takes a lock at commit, so few may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// It tells them.
+    Dispatchers,
+    /// It does not: the caller will, later.
+    Nobody,
+}
+
 /// What came of publications that were stored together.
 #[derive(Clone, Debug)]
 pub struct PublishedTogether {
@@ -100,15 +109,12 @@ pub async fn publish(
         subscriptions,
         events,
     };
-    let mut together = publish_together(conn, &[one], None).await?;
+    let mut together = publish_together(conn, &[one], Telling::Nobody).await?;
     Ok(together.published.pop().unwrap_or(Published::NoRoom))
 }
 
 /// Stores publications in one statement and so in one commit, and tells what came of each, in order. The first one is always
 /// taken, so that calling again with what there was no room for ends.
-///
-/// The commit tells the dispatchers where something is ready, and what `tell` says besides, if there is anything in it:
-/// NOTIFY takes a lock at commit, so few commits may.
 ///
 /// # Errors
 ///
@@ -117,17 +123,14 @@ pub async fn publish(
 pub async fn publish_together(
     conn: &mut AsyncPgConnection,
     publications: &[Publication<'_>],
-    tell: Option<ReadyHint>,
+    telling: Telling,
 ) -> Result<PublishedTogether, StoreError> {
     let mut draft = Draft::default();
     let taken: Vec<Taken> = publications.iter().map(|one| draft.take(one)).collect();
     let ready = std::mem::take(&mut draft.ready);
-    let (told, untold) = match tell {
-        None => (ReadyHint::default(), ready),
-        Some(mut told) => {
-            told.merge(&ready);
-            (told, ReadyHint::default())
-        }
+    let (told, untold) = match telling {
+        Telling::Dispatchers => (ready, ReadyHint::default()),
+        Telling::Nobody => (ReadyHint::default(), ready),
     };
     let created = insert(conn, draft, &told).await?;
     // Of a commit in which nothing is stored nothing is told.

@@ -197,6 +197,19 @@ async fn a_circuit_that_is_closing_lets_twice_as_many_through_each_second_and_en
 }
 
 #[tokio::test]
+async fn a_circuit_that_has_nothing_to_try_with_is_closed_after_an_hour() {
+    let (mut world, ..) = dead(1).await;
+    world
+        .sql("UPDATE endpoint_limits SET circuit_open_until = clock_timestamp() - interval '61 minutes'")
+        .await;
+    let closed = circuits::close_all_due(&mut world.conn).await;
+    assert_eq!(closed.ok(), Some(0), "there is something");
+    world.sql("DELETE FROM delivery_queue").await;
+    let closed = circuits::close_all_due(&mut world.conn).await;
+    assert_eq!(closed.ok(), Some(1));
+}
+
+#[tokio::test]
 async fn another_url_or_status_closes_a_circuit() {
     let changes: [(&str, bool); 3] = [
         ("http://127.0.0.1:1/elsewhere", true),

@@ -4,7 +4,7 @@ use reprise_core::delivery::DeliveryStatus;
 use reprise_core::event_type::{EventGroup, EventType};
 use reprise_core::store::delivery_lists::{self, DeliveryFilter};
 use reprise_core::store::endpoints;
-use reprise_core::store::events::{self, NewEvent, Publication, Published};
+use reprise_core::store::events::{self, NewEvent, Publication, Published, Telling};
 use reprise_core::store::messages;
 use reprise_core::store::subscriptions;
 use reprise_core::subscriptions::Subscriptions;
@@ -273,7 +273,7 @@ async fn a_commit_takes_what_it_has_room_for_and_leaves_the_rest() {
         events,
     };
     let wanted = [publication(wide, &many[..]), publication(narrow, &one[..])];
-    let published = events::publish_together(&mut world.conn, &wanted, None)
+    let published = events::publish_together(&mut world.conn, &wanted, Telling::Nobody)
         .await
         .expect("stored")
         .published;
@@ -282,7 +282,7 @@ async fn a_commit_takes_what_it_has_room_for_and_leaves_the_rest() {
     );
     assert_eq!(published[1], Published::NoRoom);
     assert_eq!(world.number("SELECT count(*) FROM events").await, 200);
-    let published = events::publish_together(&mut world.conn, &wanted[1..], None)
+    let published = events::publish_together(&mut world.conn, &wanted[1..], Telling::Nobody)
         .await
         .expect("stored")
         .published;
@@ -310,7 +310,7 @@ async fn a_tenant_whose_endpoints_changed_is_left_out_of_a_commit_alone() {
             events,
         })
         .collect();
-    let published = events::publish_together(&mut world.conn, &wanted, None)
+    let published = events::publish_together(&mut world.conn, &wanted, Telling::Nobody)
         .await
         .expect("stored")
         .published;

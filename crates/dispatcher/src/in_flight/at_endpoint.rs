@@ -19,8 +19,9 @@ pub(super) struct AtEndpoint {
     /// As many as it may have in flight. Express deliveries go without.
     pub(super) places: Arc<Semaphore>,
     pace: Pace,
-    /// Whether something was claimed since the claimer was last asked to look.
-    is_claimed_since: bool,
+    /// Whether the claimer is to be asked to look when it is time: something was claimed since it last was, or it has looked
+    /// too early.
+    is_look_due: bool,
 }
 
 impl AtEndpoint {
@@ -29,15 +30,19 @@ impl AtEndpoint {
             claimed: 0,
             places: Arc::new(Semaphore::new(usize::from(limits.per_endpoint))),
             pace: Pace::new(now),
-            is_claimed_since: false,
+            is_look_due: false,
         }
     }
 
     /// How many may be claimed beyond what may be in flight. While more than half of that is there none may: many small
-    /// claims cost more than a few large ones.
-    pub(super) fn ahead(&self, limits: Limits, now: Instant) -> i32 {
+    /// claims cost more than a few large ones. The claimer is then asked again when it is time to.
+    pub(super) fn ahead(&mut self, limits: Limits, now: Instant) -> i32 {
         let ahead = self.pace.ahead(now, AHEAD * i32::from(limits.per_endpoint));
-        if self.is_low(limits, ahead) { ahead } else { 0 }
+        if self.is_low(limits, ahead) {
+            return ahead;
+        }
+        self.is_look_due = true;
+        0
     }
 
     /// Whether there is nothing to be known of it any more. One that has answered all that it got is remembered for its
@@ -52,7 +57,7 @@ impl AtEndpoint {
 
     pub(super) fn claim_one(&mut self) {
         self.claimed += 1;
-        self.is_claimed_since = true;
+        self.is_look_due = true;
     }
 
     /// Whether it is time to claim for it again: all that may be in flight is, and half of what may wait is gone.
@@ -60,7 +65,7 @@ impl AtEndpoint {
         self.pace.count(now);
         self.claimed -= 1;
         let ahead = self.pace.ahead(now, AHEAD * i32::from(limits.per_endpoint));
-        self.is_low(limits, ahead) && std::mem::replace(&mut self.is_claimed_since, false)
+        self.is_low(limits, ahead) && std::mem::replace(&mut self.is_look_due, false)
     }
 }
 
@@ -84,6 +89,25 @@ mod tests {
         let much_later = now + std::time::Duration::from_secs(1);
         assert!(at_endpoint.end_one(LIMITS, much_later));
         assert!(!at_endpoint.end_one(LIMITS, much_later), "once is enough");
+    }
+
+    #[test]
+    fn a_look_that_comes_too_early_is_not_the_last_one() {
+        let now = Instant::now();
+        let mut at_endpoint = AtEndpoint::new(LIMITS, now);
+        for _ in 0..20 {
+            at_endpoint.claim_one();
+            at_endpoint.end_one(LIMITS, now);
+        }
+        for _ in 0..20 {
+            at_endpoint.claim_one();
+        }
+        while !at_endpoint.end_one(LIMITS, now) {}
+        // By the time that the claimer looks it has become slow, and has enough for that.
+        let later = now + std::time::Duration::from_secs(1);
+        assert_eq!(at_endpoint.ahead(LIMITS, later), 0);
+        let asked = (0..at_endpoint.claimed).any(|_| at_endpoint.end_one(LIMITS, later));
+        assert!(asked, "what is left ends without anybody looking");
     }
 
     #[test]

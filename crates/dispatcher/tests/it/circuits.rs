@@ -52,7 +52,7 @@ impl Stage {
         let database = TestDatabase::create().await;
         let world = World::create(database.url()).await;
         let (dead, healthy) = (Receiver::start().await, Receiver::start().await);
-        dead.answer(Answer::status(500));
+        dead.answer(Answer::status(503));
         let dead_endpoint = world.endpoint(&tireless(&dead.url("/"))).await;
         world.endpoint(&settings(&healthy.url("/"))).await;
         Self {
@@ -134,7 +134,7 @@ async fn a_half_open_circuit_lets_one_delivery_through_two_dispatchers() {
         if script.load(Ordering::SeqCst) {
             Answer::hang()
         } else {
-            Answer::status(500)
+            Answer::status(503)
         }
     });
     stage.publish(COUNT).await;
@@ -241,7 +241,7 @@ async fn ordinary_retries_of_a_few_deliveries_never_open_a_circuit() {
     let database = TestDatabase::create().await;
     let world = World::create(database.url()).await;
     let receiver = Receiver::start().await;
-    receiver.answer(Answer::status(500));
+    receiver.answer(Answer::status(503));
     let environment = [
         ("REPRISE_CIRCUIT_FAILURES", "10"),
         ("REPRISE_CIRCUIT_FAILING_FOR", "300ms"),
@@ -266,7 +266,7 @@ async fn a_receiver_that_refuses_is_not_dead() {
     let database = TestDatabase::create().await;
     let world = World::create(database.url()).await;
     let receiver = Receiver::start().await;
-    receiver.answer([Answer::status(500), Answer::status(404)]);
+    receiver.answer([Answer::status(503), Answer::status(404)]);
     let dispatcher = Dispatcher::start_with(database.url(), &OPENS_SOON).await;
     let mut wanted = tireless(&receiver.url("/"));
     wanted.retry = retries(&[Duration::ZERO; 15]);
