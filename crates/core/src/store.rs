@@ -36,6 +36,8 @@ pub mod tenants;
 pub mod turns;
 pub mod users;
 
+use std::time::Duration;
+
 use diesel::result::DatabaseErrorKind;
 use thiserror::Error;
 
@@ -106,4 +108,9 @@ pub(crate) fn stored<T, E: std::fmt::Display>(
     parsed: Result<T, E>,
 ) -> Result<T, StoreError> {
     parsed.map_err(|error| StoreError::corrupt(what, error))
+}
+
+/// A duration as PostgreSQL's `bigint` of milliseconds, the largest one if it does not fit.
+pub(crate) fn whole_milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -243,7 +243,9 @@ impl Books {
             .failing
             .entry(key)
             .or_insert_with(|| FailureRun::begin(now));
-        run.count(finished.attempt.duration.unwrap_or_default(), rules, now);
+        // Only a lost attempt has no duration, and that is no sign of anything.
+        let took = finished.attempt.duration.unwrap_or(Duration::ZERO);
+        run.count(took, rules, now);
         if !rules.is_dead(run, now) {
             return None;
         }

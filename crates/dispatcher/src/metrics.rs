@@ -234,7 +234,8 @@ impl Metrics {
         for claim in claims {
             // By another machine's clock perhaps, which may be ahead.
             let waited = Duration::try_from(now - claim.ready_since());
-            self.queue_wait_seconds.observe(waited.unwrap_or_default());
+            let waited = waited.unwrap_or(Duration::ZERO);
+            self.queue_wait_seconds.observe(waited);
         }
     }
 

@@ -22,7 +22,7 @@ async fn every_metric_is_documented_and_every_documented_one_is_there() {
 async fn shared_commits_and_the_pool_are_counted() {
     let stage = Stage::start().await;
     stage.endpoint(json!({})).await;
-    let count = |text: &str, sample: &str| value(text, sample).unwrap_or_default();
+    let count = |text: &str, sample: &str| value(text, sample).expect("it is exposed");
     let before = scrape(&stage).await;
     assert_eq!(
         value(&before, "reprise_api_ingest_batch_size_count"),

@@ -9,8 +9,8 @@ use diesel::prelude::QueryableByName;
 use diesel::sql_types::{BigInt, Integer, Uuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::StoreError;
 use super::statement::{Bind, statement};
+use super::{StoreError, whole_milliseconds};
 use crate::ids::{EndpointId, TenantId};
 
 /// How long a circuit that is closing stays at a number in flight before that doubles. Shorter, and the backlog comes back
@@ -36,8 +36,8 @@ pub async fn open(
         .bind::<Uuid, _>(endpoint.0.as_uuid())
         .bind::<Uuid, _>(endpoint.1.as_uuid())
         .bind::<BigInt, _>(version)
-        .bind::<BigInt, _>(milliseconds(failing_for))
-        .bind::<BigInt, _>(milliseconds(pause))
+        .bind::<BigInt, _>(whole_milliseconds(failing_for))
+        .bind::<BigInt, _>(whole_milliseconds(pause))
         .execute(conn)
         .await?;
     Ok(opened > 0)
@@ -65,7 +65,7 @@ pub async fn reopen(
     .bind::<Uuid, _>(endpoint.0.as_uuid())
     .bind::<Uuid, _>(endpoint.1.as_uuid())
     .bind::<Integer, _>(i32::try_from(openings).unwrap_or(i32::MAX))
-    .bind::<BigInt, _>(milliseconds(pause))
+    .bind::<BigInt, _>(whole_milliseconds(pause))
     .execute(conn)
     .await?;
     Ok(opened > 0)
@@ -103,7 +103,7 @@ pub async fn begin_to_close(
 /// [`StoreError`], with nothing changed.
 pub async fn close_all_due(conn: &mut AsyncPgConnection) -> Result<usize, StoreError> {
     Ok(statement(include_str!("sql/close_circuits.sql"))
-        .bind::<BigInt, _>(milliseconds(CLOSING_STEP * CLOSING_STEPS))
+        .bind::<BigInt, _>(whole_milliseconds(CLOSING_STEP * CLOSING_STEPS))
         .execute(conn)
         .await?)
 }
@@ -156,8 +156,4 @@ pub async fn count(conn: &mut AsyncPgConnection) -> Result<CircuitCounts, StoreE
     Ok(statement(include_str!("sql/count_circuits.sql"))
         .get_result(conn)
         .await?)
-}
-
-fn milliseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use diesel::sql_types::{self, Array, BigInt, Bool};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::StoreError;
 use super::statement::{Bind, statement};
+use super::{StoreError, whole_milliseconds};
 use crate::ids::{DeliveryId, DispatcherId, EndpointId, LeaseToken, TenantId};
 
 /// A lease that is given back unused, and how long its delivery waits before it may be claimed again.
@@ -38,9 +38,7 @@ pub async fn give_back(
         .bind::<Array<sql_types::Uuid>, _>(column(unused, |one| one.tenant_id.as_uuid()))
         .bind::<Array<sql_types::Uuid>, _>(column(unused, |one| one.delivery_id.as_uuid()))
         .bind::<Array<sql_types::Uuid>, _>(column(unused, |one| one.lease_token.0))
-        .bind::<Array<BigInt>, _>(column(unused, |one| {
-            i64::try_from(one.wait.as_millis()).unwrap_or(i64::MAX)
-        }))
+        .bind::<Array<BigInt>, _>(column(unused, |one| whole_milliseconds(one.wait)))
         .execute(conn)
         .await?;
     Ok(())

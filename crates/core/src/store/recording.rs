@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::attempts::write_headers;
 use super::statement::{Bind, statement};
-use super::{StoreError, endpoints, notifications};
+use super::{StoreError, endpoints, notifications, whole_milliseconds};
 use crate::attempt::{Attempt, AttemptError, RecordedResponse};
 use crate::attempt_answer::AttemptAnswer;
 use crate::ids::{AttemptId, DeliveryId, DispatcherId, EndpointId, LeaseToken, TenantId};
@@ -50,7 +50,7 @@ impl FinishedAttempt {
     /// Milliseconds until the next attempt, or `None` when there is none.
     fn retry_after_ms(&self) -> Option<i64> {
         match self.decision {
-            Decision::Retry { after } => Some(i64::try_from(after.as_millis()).unwrap_or(i64::MAX)),
+            Decision::Retry { after } => Some(whole_milliseconds(after)),
             Decision::Delivered | Decision::Failed { .. } => None,
         }
     }

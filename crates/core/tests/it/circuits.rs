@@ -3,17 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use diesel_async::AsyncPgConnection;
 use reprise_core::endpoint::EndpointStatus;
 use reprise_core::endpoint_url::EndpointUrl;
 use reprise_core::ids::EndpointId;
 use reprise_core::store::circuits::{self, CircuitCounts};
-use reprise_core::store::delivery_queue::{
-    LimitState, LimitedClaim, LimitedRequest, SeenCircuit, claim_limited, find_limited,
-};
+use reprise_core::store::delivery_queue::{LimitState, SeenCircuit, find_limited};
 use reprise_core::store::endpoints::{self, EndpointChange};
 
-use crate::world::{Account, MARGIN, World, disabled, settings};
+use crate::world::{Account, World, claim_for_limited, claim_once, disabled, settings};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -44,27 +41,6 @@ async fn open(world: &mut World, account: Account, endpoint: EndpointId) -> bool
     )
     .await
     .expect("tried")
-}
-
-async fn claim(
-    conn: &mut AsyncPgConnection,
-    world: &World,
-    account: Account,
-    endpoint: EndpointId,
-) -> LimitedClaim {
-    let request = LimitedRequest {
-        dispatcher_id: world.dispatcher,
-        endpoints: &[((account.tenant, endpoint), 100)],
-        max_rows: 100,
-        max_payload_bytes: i64::MAX,
-        lease_margin: MARGIN,
-    };
-    claim_limited(conn, &request).await.expect("claimed")
-}
-
-async fn claim_once(world: &mut World, account: Account, endpoint: EndpointId) -> LimitedClaim {
-    let mut conn = world.connect().await;
-    claim(&mut conn, world, account, endpoint).await
 }
 
 /// Lets the time pass for which the circuit is open.
@@ -108,7 +84,7 @@ async fn only_who_has_failed_for_long_without_a_success_has_its_circuit_opened_a
 async fn nothing_is_claimed_while_a_circuit_is_open_but_what_is_express() {
     let (mut world, account, endpoint) = dead(3).await;
     assert!(world.claim(100).await.is_empty(), "not by the fair claim");
-    let taken = claim_once(&mut world, account, endpoint).await;
+    let taken = claim_once(&world, account, endpoint).await;
     assert!(taken.claims.is_empty());
     let [(_, LimitState::CircuitOpen(wait))] = taken.states[..] else {
         panic!("{:?}", taken.states);
@@ -124,7 +100,7 @@ async fn nothing_is_claimed_while_a_circuit_is_open_but_what_is_express() {
     world
         .sql("UPDATE delivery_queue SET express = true WHERE delivery_id = (SELECT max(delivery_id::text)::uuid FROM delivery_queue)")
         .await;
-    let taken = claim_once(&mut world, account, endpoint).await;
+    let taken = claim_once(&world, account, endpoint).await;
     assert_eq!(taken.claims.len(), 1);
     assert!(taken.claims[0].is_express);
 }
@@ -137,7 +113,7 @@ async fn four_that_claim_at_once_from_a_half_open_circuit_get_one_delivery() {
         let mut conn = world.connect().await;
         let mut count = 0;
         for _ in 0..10 {
-            count += claim(&mut conn, &world, account, endpoint)
+            count += claim_for_limited(&mut conn, &world, account, endpoint)
                 .await
                 .claims
                 .len();
@@ -147,7 +123,7 @@ async fn four_that_claim_at_once_from_a_half_open_circuit_get_one_delivery() {
     let counts = futures_util::future::join_all(racers).await;
     assert_eq!(counts.iter().sum::<usize>(), 1, "{counts:?}");
     world.expire_leases().await;
-    let next = claim_once(&mut world, account, endpoint).await;
+    let next = claim_once(&world, account, endpoint).await;
     assert_eq!(next.claims.len(), 1, "a probe whose dispatcher died");
 }
 
@@ -162,7 +138,7 @@ async fn of_failures_at_once_only_the_first_opens_a_circuit_again() {
         let reopened = circuits::reopen(&mut world.conn, key, 1, MINUTE).await;
         assert_eq!(reopened.ok(), Some(expected));
     }
-    let taken = claim_once(&mut world, account, endpoint).await;
+    let taken = claim_once(&world, account, endpoint).await;
     assert_eq!(taken.circuits[&key].openings, 2);
     assert!(taken.claims.is_empty());
     pass_pause(&mut world).await;
@@ -181,7 +157,7 @@ async fn a_circuit_that_is_closing_lets_twice_as_many_through_each_second_and_en
     let mut in_flight = 0;
     for (seconds, at_most) in [(0, 1), (1, 2), (2, 4), (3, 8)] {
         pass_closing(&mut world, seconds).await;
-        in_flight += claim_once(&mut world, account, endpoint).await.claims.len();
+        in_flight += claim_once(&world, account, endpoint).await.claims.len();
         assert_eq!(in_flight, at_most, "after {seconds} s");
     }
     let closed = circuits::close_all_due(&mut world.conn).await;
@@ -190,7 +166,7 @@ async fn a_circuit_that_is_closing_lets_twice_as_many_through_each_second_and_en
     let closed = circuits::close_all_due(&mut world.conn).await;
     assert_eq!(closed.ok(), Some(1));
     assert_eq!(world.claim(100).await.len(), 12, "as any other");
-    let taken = claim_once(&mut world, account, endpoint).await;
+    let taken = claim_once(&world, account, endpoint).await;
     assert_eq!(taken.states, [(endpoint, LimitState::Open)]);
     let never_opened = circuits::reopen(&mut world.conn, key, 0, MINUTE).await;
     assert_eq!(never_opened.ok(), Some(false));

@@ -3,14 +3,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use diesel_async::AsyncPgConnection;
 use reprise_core::endpoint::{EndpointLimits, EndpointSettings};
 use reprise_core::ids::EndpointId;
-use reprise_core::store::delivery_queue::{
-    LimitState, LimitedClaim, LimitedRequest, claim_limited,
-};
+use reprise_core::store::delivery_queue::{LimitState, LimitedClaim};
 
-use crate::world::{Account, MARGIN, World, settings};
+use crate::world::{Account, World, claim_for_limited, claim_once, settings};
 
 /// An endpoint with these limits, and so many deliveries ready.
 async fn limited(
@@ -30,34 +27,13 @@ async fn limited(
     (world, account, endpoint)
 }
 
-async fn claim(
-    conn: &mut AsyncPgConnection,
-    world: &World,
-    account: Account,
-    endpoint: EndpointId,
-) -> LimitedClaim {
-    let request = LimitedRequest {
-        dispatcher_id: world.dispatcher,
-        endpoints: &[((account.tenant, endpoint), 100)],
-        max_rows: 100,
-        max_payload_bytes: i64::MAX,
-        lease_margin: MARGIN,
-    };
-    claim_limited(conn, &request).await.expect("claimed")
-}
-
-async fn claim_once(world: &mut World, account: Account, endpoint: EndpointId) -> LimitedClaim {
-    let mut conn = world.connect().await;
-    claim(&mut conn, world, account, endpoint).await
-}
-
 /// Four dispatchers that claim at once, ten times each; returns what they have taken.
 async fn race(world: &World, account: Account, endpoint: EndpointId) -> Vec<LimitedClaim> {
     let racers = (0..4).map(async |_| {
         let mut conn = world.connect().await;
         let mut taken = Vec::new();
         for _ in 0..10 {
-            taken.push(claim(&mut conn, world, account, endpoint).await);
+            taken.push(claim_for_limited(&mut conn, world, account, endpoint).await);
         }
         taken
     });
@@ -97,19 +73,10 @@ async fn claims_at_once_never_have_more_in_flight_than_the_limit() {
 #[tokio::test]
 async fn lease_that_has_expired_frees_its_place() {
     let (mut world, account, endpoint) = limited(None, Some(2), 10).await;
-    assert_eq!(
-        claim_once(&mut world, account, endpoint).await.claims.len(),
-        2
-    );
-    assert_eq!(
-        claim_once(&mut world, account, endpoint).await.claims.len(),
-        0
-    );
+    assert_eq!(claim_once(&world, account, endpoint).await.claims.len(), 2);
+    assert_eq!(claim_once(&world, account, endpoint).await.claims.len(), 0);
     world.expire_leases().await;
-    assert_eq!(
-        claim_once(&mut world, account, endpoint).await.claims.len(),
-        2
-    );
+    assert_eq!(claim_once(&world, account, endpoint).await.claims.len(), 2);
 }
 
 #[tokio::test]
@@ -134,12 +101,12 @@ async fn claims_at_once_never_take_more_slots_than_the_rate_allows() {
 async fn rate_lets_through_only_a_small_burst_after_a_pause_and_then_one_slot_after_the_other() {
     // 200 a second: 50 ms are ten slots.
     let (mut world, account, endpoint) = limited(Some(200), None, 100).await;
-    let first = claim_once(&mut world, account, endpoint).await;
+    let first = claim_once(&world, account, endpoint).await;
     assert_eq!(first.claims.len(), 10, "not a whole second's worth");
     world
         .sql("UPDATE endpoint_limits SET next_slot_at = clock_timestamp() + interval '1 hour'")
         .await;
-    let later = claim_once(&mut world, account, endpoint).await;
+    let later = claim_once(&world, account, endpoint).await;
     assert_eq!(later.claims.len(), 0);
     let [(_, LimitState::NextSlotAfter(wait))] = later.states[..] else {
         panic!("{:?}", later.states);
@@ -149,7 +116,7 @@ async fn rate_lets_through_only_a_small_burst_after_a_pause_and_then_one_slot_af
     world
         .sql("UPDATE endpoint_limits SET next_slot_at = clock_timestamp() - interval '12 milliseconds'")
         .await;
-    let taken = claim_once(&mut world, account, endpoint).await.claims.len();
+    let taken = claim_once(&world, account, endpoint).await.claims.len();
     assert!((3..=10).contains(&taken), "{taken}");
 }
 
@@ -165,7 +132,7 @@ async fn endpoints_with_a_limit_are_told_of_by_the_fair_claim_and_not_claimed_fo
             .all(|claim| claim.endpoint_id == free && !claim.is_limited)
     );
     assert_eq!(claims.len(), 2);
-    let taken = claim_once(&mut world, account, endpoint).await;
+    let taken = claim_once(&world, account, endpoint).await;
     assert!(!taken.claims.is_empty() && taken.claims.iter().all(|claim| claim.is_limited));
     world
         .sql("UPDATE endpoints SET rate_limit_per_second = NULL")
@@ -184,7 +151,7 @@ async fn express_deliveries_obey_the_limit_and_go_first() {
         .sql("UPDATE delivery_queue SET express = true WHERE delivery_id = (SELECT max(delivery_id::text)::uuid FROM delivery_queue)")
         .await;
     assert_eq!(world.claim_express(10).await.len(), 0);
-    let taken = claim_once(&mut world, account, endpoint).await;
+    let taken = claim_once(&world, account, endpoint).await;
     assert_eq!(taken.claims.len(), 1);
     assert!(taken.claims[0].is_express);
 }
@@ -195,7 +162,7 @@ async fn disabled_endpoint_is_not_claimed_for() {
     world
         .sql("UPDATE endpoints SET status = 'disabled', disabled_reason = 'x'")
         .await;
-    let taken = claim_once(&mut world, account, endpoint).await;
+    let taken = claim_once(&world, account, endpoint).await;
     assert_eq!(
         (taken.claims.len(), &taken.states[..]),
         (0, &[(endpoint, LimitState::Open)][..])

@@ -22,7 +22,10 @@ use reprise_core::retry::{RetryDelays, RetryPolicy, RetrySchedule};
 use reprise_core::scope::Scopes;
 use reprise_core::sealing::{KeyRing, SecretKey};
 use reprise_core::signing::{SignatureScheme, SigningSecret, SigningSecrets};
-use reprise_core::store::delivery_queue::{self, Claim, ClaimRequest, ExpressLimits, WalkPosition};
+use reprise_core::store::delivery_queue::{
+    self, Claim, ClaimRequest, ExpressLimits, LimitedClaim, LimitedRequest, WalkPosition,
+    claim_limited,
+};
 use reprise_core::store::endpoints::{self, Changed, EndpointChange, NewEndpoint};
 use reprise_core::store::events::{self, NewEvent, Published};
 use reprise_core::store::{deliveries, subscriptions, tenants, users};
@@ -404,4 +407,31 @@ pub(crate) async fn commit(conn: &mut AsyncPgConnection) {
     AnsiTransactionManager::commit_transaction(conn)
         .await
         .expect("committed");
+}
+
+/// Claims for one endpoint with a limit, from a connection that others may claim beside.
+pub(crate) async fn claim_for_limited(
+    conn: &mut AsyncPgConnection,
+    world: &World,
+    account: Account,
+    endpoint: EndpointId,
+) -> LimitedClaim {
+    let request = LimitedRequest {
+        dispatcher_id: world.dispatcher,
+        endpoints: &[((account.tenant, endpoint), 100)],
+        max_rows: 100,
+        max_payload_bytes: i64::MAX,
+        lease_margin: MARGIN,
+    };
+    claim_limited(conn, &request).await.expect("claimed")
+}
+
+/// [`claim_for_limited`] on a connection of its own.
+pub(crate) async fn claim_once(
+    world: &World,
+    account: Account,
+    endpoint: EndpointId,
+) -> LimitedClaim {
+    let mut conn = world.connect().await;
+    claim_for_limited(&mut conn, world, account, endpoint).await
 }

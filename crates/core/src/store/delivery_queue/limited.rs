@@ -15,7 +15,7 @@ use super::{Claim, ClaimRow, MaybeClaim, milliseconds};
 use crate::ids::{DispatcherId, EndpointId, TenantId};
 use crate::store::circuits::CLOSING_STEP;
 use crate::store::statement::{Bind, statement};
-use crate::store::{StoreError, stored};
+use crate::store::{StoreError, stored, whole_milliseconds};
 
 /// How often to look at an open circuit whatever its time is: somebody may have closed it. More often, and many dead
 /// receivers cost many claims.
@@ -204,7 +204,7 @@ async fn claim(
         .bind::<sql_types::Uuid, _>(request.dispatcher_id.as_uuid())
         .bind::<Integer, _>(milliseconds(request.lease_margin))
         .bind::<Integer, _>(milliseconds(CLOSING_STEP))
-        .bind::<BigInt, _>(i64::from(milliseconds(ASK_AGAIN)))
+        .bind::<BigInt, _>(whole_milliseconds(ASK_AGAIN))
         .load(conn)
         .await?;
     let mut taken = LimitedClaim::default();
