@@ -208,6 +208,40 @@ mod tests {
     }
 
     #[test]
+    fn what_is_express_does_not_wait_until_a_probe_has_ended() {
+        let now = Instant::now();
+        let (mut limited, endpoint) = known(now);
+        note(&mut limited, endpoint, LimitState::Full, now);
+        assert!(limited.due(now).is_empty());
+        limited.meet_express(&[endpoint], now);
+        assert_eq!(limited.due(now), [endpoint]);
+    }
+
+    #[test]
+    fn who_has_been_due_for_longest_is_asked_for_first() {
+        let now = Instant::now();
+        let mut limited = Limited::new(POLL);
+        let endpoints: Vec<LimitedEndpoint> = (0..20)
+            .map(|_| (TenantId::new(), EndpointId::new()))
+            .collect();
+        for (seconds, endpoint) in (0..20).rev().zip(&endpoints) {
+            limited.meet(&[*endpoint], now + Duration::from_secs(seconds));
+        }
+        let later = now + Duration::from_mins(1);
+        let due: Vec<_> = limited.due(later).into_iter().rev().collect();
+        assert_eq!(due, endpoints);
+        // One of which more could have been taken is due again at once, behind all others.
+        let first = limited.due(later)[0];
+        limited.note(
+            [first].into_iter(),
+            &[(first.1, LimitState::Open)],
+            true,
+            later,
+        );
+        assert_eq!(limited.due(later).last(), Some(&first));
+    }
+
+    #[test]
     fn an_endpoint_without_more_is_forgotten_and_one_held_by_another_is_not() {
         let now = Instant::now();
         let (mut limited, endpoint) = known(now);

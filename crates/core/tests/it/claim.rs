@@ -464,7 +464,7 @@ async fn a_payload_that_retention_removed_is_left_out() {
 }
 
 #[tokio::test]
-async fn a_claim_brings_what_is_to_be_sent_once_of_each_event() {
+async fn a_claim_brings_what_is_to_be_sent_of_each_event() {
     let (mut world, account, _) = World::with_endpoint(settings()).await;
     world.endpoint(account).await;
     let events = [event(b"1"), event(b"22"), event(b"333")];

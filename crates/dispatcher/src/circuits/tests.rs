@@ -116,6 +116,15 @@ fn a_circuit_that_is_closing_opens_after_some_failures_in_a_row_only() {
 }
 
 #[test]
+fn of_many_failures_that_end_together_one_change_follows() {
+    let (circuits, key, now) = (circuits(), key(), Instant::now());
+    circuits.note([key].into_iter(), &HashMap::from([(key, SEEN)]));
+    let ended: Vec<_> = (0..10).map(|_| attempt(key, DEAD)).collect();
+    let changes = circuits.judge(ended.iter().map(|one| (one, true)), now);
+    assert_eq!(changes, [(key, Change::Reopen { openings: 2 })]);
+}
+
+#[test]
 fn an_endpoint_that_is_claimed_for_without_a_limit_again_has_a_closed_circuit() {
     let (circuits, key, now) = (circuits(), key(), Instant::now());
     circuits.note([key].into_iter(), &HashMap::from([(key, SEEN)]));
