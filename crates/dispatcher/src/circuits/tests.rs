@@ -73,13 +73,19 @@ fn a_circuit_opens_once_after_failures_with_nothing_else_between_them() {
     assert_eq!([fail(key, start), fail(key, start)], [None, None]);
     assert_eq!(fail(key, later), Some(Change::Open { version: 7 }));
     assert_eq!(fail(key, later), None, "the next run begins");
+}
 
-    for _ in 0..2 {
-        fail(key, start);
-        fail(key, start);
-        assert_eq!(judge(&circuits, key, None, false, start), None);
-    }
-    assert_eq!(fail(key, later), None, "an answer ends a run");
+#[test]
+fn an_answer_ends_a_run_of_failures() {
+    let (circuits, key, start) = (circuits(), key(), Instant::now());
+    let fail = |now| judge(&circuits, key, DEAD, false, now);
+    assert_eq!([fail(start), fail(start)], [None, None]);
+    assert_eq!(judge(&circuits, key, None, false, start), None);
+    assert_eq!(
+        fail(start + RULES.failing_for),
+        None,
+        "it would be the third"
+    );
 }
 
 #[test]
