@@ -1,15 +1,16 @@
 //! Endpoints. Secrets and custom headers are sealed on their way in and opened on their way out.
 
+mod change;
 mod deletion;
 mod keys;
+mod load;
 mod present;
 mod resealing;
 mod rotation;
 mod row;
 
 use diesel::dsl::now;
-use diesel::prelude::QueryableByName;
-use diesel::sql_types::{self, Array, Nullable, Timestamptz};
+use diesel::sql_types::{Nullable, Timestamptz};
 use diesel::{
     ExpressionMethods, IntoSql, OptionalExtension, QueryDsl, SelectableHelper, insert_into,
 };
@@ -17,7 +18,6 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use time::OffsetDateTime;
 
 use super::schema::{endpoint_limits, endpoints};
-use super::statement::{Bind, statement};
 use super::tenants::bump_endpoints_version;
 use super::{StoreError, circuits, stored};
 use crate::endpoint::{Endpoint, EndpointSettings, EndpointStatus};
@@ -27,8 +27,10 @@ use crate::ids::{EndpointId, TenantId, UserId};
 use crate::sealing::KeyRing;
 use row::{EndpointRow, SettingsRow};
 
+pub use change::{Changed, EndpointChange, change};
 pub use deletion::{Deletion, delete};
 pub use keys::{WrongKeys, check_keys};
+pub use load::{LoadedEndpoint, load};
 pub(super) use present::IsPresent;
 pub use resealing::{ResealedBatch, reseal};
 pub use rotation::{OverlapLength, forget_expired_secrets, rotate_secret};
@@ -144,162 +146,6 @@ pub async fn list(
         .load(conn)
         .await?;
     rows.into_iter().map(|row| row.open(keys)).collect()
-}
-
-/// An endpoint as a dispatcher needs it.
-#[derive(Clone, Debug)]
-pub struct LoadedEndpoint {
-    /// Counts changes; a claim names the one that it was made for.
-    pub version: i64,
-    /// The endpoint.
-    pub endpoint: Endpoint,
-    /// The database's time when it was read, by which overlaps of secrets end.
-    pub read_at: OffsetDateTime,
-}
-
-#[derive(QueryableByName)]
-struct LoadedRow {
-    #[diesel(embed)]
-    endpoint: EndpointRow,
-    #[diesel(sql_type = Timestamptz)]
-    read_at: OffsetDateTime,
-}
-
-/// Loads the endpoints with these keys, for the dispatcher.
-///
-/// # Errors
-///
-/// [`StoreError`] when PostgreSQL can't be asked or a row can't be opened.
-pub async fn load(
-    conn: &mut AsyncPgConnection,
-    keys: &KeyRing,
-    ids: &[(TenantId, EndpointId)],
-) -> Result<Vec<LoadedEndpoint>, StoreError> {
-    let tenant_ids: Vec<_> = ids
-        .iter()
-        .map(|(tenant_id, _)| tenant_id.as_uuid())
-        .collect();
-    let endpoint_ids: Vec<_> = ids.iter().map(|(_, id)| id.as_uuid()).collect();
-    // By pairs: `tenant_id = ANY (…) AND id = ANY (…)` would look up each id under each tenant.
-    let rows: Vec<LoadedRow> = statement(
-        "SELECT endpoints.*, clock_timestamp() AS read_at
-         FROM unnest($1::uuid[], $2::uuid[]) AS wanted (tenant_id, id)
-         JOIN endpoints ON endpoints.tenant_id = wanted.tenant_id AND endpoints.id = wanted.id",
-    )
-    .bind::<Array<sql_types::Uuid>, _>(tenant_ids)
-    .bind::<Array<sql_types::Uuid>, _>(endpoint_ids)
-    .load(conn)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(LoadedEndpoint {
-                version: row.endpoint.version,
-                endpoint: row.endpoint.open(keys)?,
-                read_at: row.read_at,
-            })
-        })
-        .collect()
-}
-
-/// What an endpoint becomes: the whole of it, what stays as it is included.
-#[derive(Clone, Debug)]
-pub struct EndpointChange {
-    /// The settings from now on.
-    pub settings: EndpointSettings,
-    /// The status from now on.
-    pub status: EndpointStatus,
-}
-
-/// What came of a change.
-#[derive(Clone, Debug)]
-pub enum Changed<Refusal> {
-    /// The endpoint as it is now.
-    Done(Box<Endpoint>),
-    /// The tenant has no such endpoint.
-    NotFound,
-    /// `decide` refused, and nothing was changed.
-    Refused(Refusal),
-}
-
-/// Changes an endpoint under its row lock: `decide` is given the endpoint as it stands and says what it becomes. A change
-/// that changes nothing is not written.
-///
-/// # Errors
-///
-/// [`StoreError`], with nothing changed.
-pub async fn change<Refusal: Send>(
-    conn: &mut AsyncPgConnection,
-    keys: &KeyRing,
-    tenant_id: TenantId,
-    id: EndpointId,
-    decide: impl FnOnce(&Endpoint) -> Result<EndpointChange, Refusal> + Send,
-) -> Result<Changed<Refusal>, StoreError> {
-    conn.transaction(async move |conn| {
-        let row: Option<EndpointRow> = endpoints::table
-            .find((tenant_id.as_uuid(), id.as_uuid()))
-            .select(EndpointRow::as_select())
-            .for_no_key_update()
-            .first(conn)
-            .await
-            .optional()?;
-        let Some(row) = row else {
-            return Ok(Changed::NotFound);
-        };
-        let endpoint = row.open(keys)?;
-        match decide(&endpoint) {
-            Ok(change)
-                if change.status == endpoint.status && change.settings == endpoint.settings =>
-            {
-                Ok(Changed::Done(Box::new(endpoint)))
-            }
-            Ok(change) => Ok(Changed::Done(Box::new(
-                write(conn, keys, &endpoint, &change).await?,
-            ))),
-            Err(refusal) => Ok(Changed::Refused(refusal)),
-        }
-    })
-    .await
-}
-
-async fn write(
-    conn: &mut AsyncPgConnection,
-    keys: &KeyRing,
-    endpoint: &Endpoint,
-    change: &EndpointChange,
-) -> Result<Endpoint, StoreError> {
-    let (tenant_id, id) = (endpoint.tenant_id, endpoint.id);
-    let target = endpoints::table.find((tenant_id.as_uuid(), id.as_uuid()));
-    bump_endpoints_version(conn, tenant_id).await?;
-    if change.status != endpoint.status {
-        diesel::update(target)
-            .set((
-                endpoints::status.eq(change.status.as_str()),
-                endpoints::disabled_reason.eq(row::disabled_reason(&change.status)),
-                endpoints::unsettled_since.eq(now),
-            ))
-            .execute(conn)
-            .await?;
-    }
-    note_limits(conn, tenant_id, id, &change.settings).await?;
-    let is_elsewhere = change.settings.url != endpoint.settings.url;
-    if is_elsewhere || change.status != endpoint.status {
-        circuits::forget(conn, tenant_id, id).await?;
-    }
-    if is_elsewhere {
-        // What was verified was another receiver.
-        let unverified = endpoints::verified_at.eq(None::<OffsetDateTime>);
-        diesel::update(target).set(unverified).execute(conn).await?;
-    }
-    let row: EndpointRow = diesel::update(target)
-        .set((
-            &SettingsRow::seal(keys, tenant_id, id, &change.settings),
-            endpoints::version.eq(endpoints::version + 1),
-            endpoints::updated_at.eq(now),
-        ))
-        .returning(EndpointRow::as_returning())
-        .get_result(conn)
-        .await?;
-    row.open(keys)
 }
 
 /// Sees to it that an endpoint with a limit has the row that its claims lock. One that has it keeps it: what it holds is
