@@ -1,6 +1,7 @@
 //! What a scenario plays on: the real programs on a durable PostgreSQL, a tenant, and a sink with an endpoint for each
 //! lane.
 
+mod bare;
 mod queue;
 mod waiting;
 
@@ -139,19 +140,6 @@ impl Stage {
     /// A connection to the database.
     pub fn conn(&mut self) -> &mut AsyncPgConnection {
         &mut self.conn
-    }
-
-    /// How many requests a second the load generator can send into the sink: what this machine could do at best now.
-    pub async fn bare_rate(&self) -> Result<f64> {
-        let until = Until::Elapsed(self.settings.bare_duration());
-        let load = Load {
-            targets: vec![self.sink.address()],
-            expected_status: 200,
-            sequence: Sequence::default(),
-            ..self.load(EVENT_TYPE, Pace::Closed(until))
-        };
-        let sent = load.run().await?;
-        Ok(crate::figures::rate(sent.latencies.len(), sent.duration()))
     }
 
     /// Publishes until everything that is filled at first use is filled, and waits until all of it has arrived.

@@ -36,6 +36,7 @@ async fn beside(settings: &Settings, name: &str, behaviour: Behaviour) -> Result
     let mut stage = Stage::start(settings, &receivers).await?;
     stage.add_dispatchers(settings.dispatchers, &[]).await;
     let bare_rate = stage.bare_rate().await?;
+    let bare = stage.bare_latency(STEADY_RATE).await?;
     stage.warm_up_with(HEALTHY).await?;
     let pace = Pace::Open {
         per_second: STEADY_RATE,
@@ -57,8 +58,9 @@ async fn beside(settings: &Settings, name: &str, behaviour: Behaviour) -> Result
         latency: Percentiles::of(delivered.latencies),
         verdict: Some(delivered.verdict),
         notes: format!(
-            "the other one got {} of {count}",
-            stage.sink.lane(1).arrived()
+            "the other one got {} of {count}; {}",
+            stage.sink.lane(1).arrived(),
+            bare.note()
         ),
         ..Row::new(name)
     })

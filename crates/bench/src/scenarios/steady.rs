@@ -20,10 +20,12 @@ pub const STEADY_RATE: u32 = 200;
 pub async fn run(settings: &Settings) -> Result<Row> {
     let mut stage = drain::start(settings, settings.dispatchers).await?;
     let bare_rate = stage.bare_rate().await?;
+    let bare = stage.bare_latency(STEADY_RATE).await?;
     stage.warm_up().await?;
     let row = measure(&mut stage, STEADY_RATE, settings.duration(), "steady").await?;
     Ok(Row {
         bare_rate: Some(bare_rate),
+        notes: bare.note(),
         ..row
     })
 }
