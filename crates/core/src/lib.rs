@@ -16,6 +16,7 @@ pub mod event_type;
 pub mod fair_share;
 pub mod hook_events;
 pub mod ids;
+pub mod panic_alarm;
 pub mod ready_hint;
 pub mod retry;
 pub mod retry_after;

@@ -69,7 +69,9 @@ impl Stage {
                 .get_result(&mut self.conn)
                 .await?;
         let file = PathBuf::from(directory.path).with_file_name("bare-disk");
-        let disk = thread::spawn(move || write_pages(&file, per_second, duration));
+        let disk = thread::Builder::new()
+            .name("disk".to_owned())
+            .spawn(move || write_pages(&file, per_second, duration))?;
         let pace = Pace::Open {
             per_second,
             duration,
@@ -94,6 +96,10 @@ impl Stage {
 }
 
 /// Writes pages as commits do, and tells how long each took to be durable.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread of its own, that nothing else waits on"
+)]
 fn write_pages(path: &Path, per_second: u32, duration: Duration) -> io::Result<Vec<Duration>> {
     let file = File::create(path)?;
     for page in 0..PAGES {

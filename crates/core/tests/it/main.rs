@@ -5,6 +5,7 @@ mod attempts;
 mod canceled;
 mod circuits;
 mod claim;
+mod connection;
 mod consistency;
 mod deadlocks;
 mod fairness;
