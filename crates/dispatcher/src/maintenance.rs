@@ -1,13 +1,16 @@
-//! Maintenance: settling endpoints whose status has changed, partitions, retention, what has expired.
+//! Maintenance: settling endpoints whose status has changed, dead rows, partitions, retention, what has expired.
 //!
 //! Every dispatcher does it; locks in PostgreSQL see to it that they do not do it twice.
+
+mod vacuuming;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reprise_core::store::settling::{self, Settled};
 use reprise_core::store::{
-    AsyncPgConnection, Database, StoreError, circuits, endpoints, idempotency_keys, partitions,
+    AsyncPgConnection, Database, StoreError, circuits, delivery_queue, endpoints, idempotency_keys,
+    partitions,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -15,6 +18,7 @@ use tracing::info;
 use crate::metrics::Metrics;
 use crate::outage::Watch;
 use crate::wakeup::Wakeup;
+use vacuuming::Vacuuming;
 
 /// How often settling looks: what an enabled endpoint's deliveries wait at most.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -45,8 +49,10 @@ impl Maintenance {
 
     async fn maintain_for_ever(&mut self) {
         let mut kept_house_at: Option<Instant> = None;
+        let mut vacuuming = Vacuuming::default();
         loop {
-            let wait = match self.maintain(&mut kept_house_at).await {
+            let maintained = self.maintain(&mut kept_house_at, &mut vacuuming);
+            let wait = match maintained.await {
                 Ok(()) => {
                     self.watch.worked();
                     INTERVAL
@@ -57,9 +63,16 @@ impl Maintenance {
         }
     }
 
-    async fn maintain(&self, kept_house_at: &mut Option<Instant>) -> Result<(), StoreError> {
+    async fn maintain(
+        &self,
+        kept_house_at: &mut Option<Instant>,
+        vacuuming: &mut Vacuuming,
+    ) -> Result<(), StoreError> {
         self.settle().await?;
         self.close_circuits().await?;
+        if vacuuming.is_due(Instant::now()) {
+            self.vacuum(vacuuming).await?;
+        }
         if kept_house_at.is_none_or(|at| at.elapsed() >= HOUSEKEEPING_INTERVAL) {
             self.keep_house().await?;
             *kept_house_at = Some(Instant::now());
@@ -88,6 +101,26 @@ impl Maintenance {
             self.wakeup.hint_all();
         }
         Ok(())
+    }
+
+    /// Removes the queue's dead rows if there are many. PostgreSQL does so by itself, but looks for work once a minute only:
+    /// at some thousand deliveries a second claims read past half a million dead rows by then.
+    async fn vacuum(&self, vacuuming: &mut Vacuuming) -> Result<(), StoreError> {
+        let dead = self.dead_rows().await?;
+        if !vacuuming.is_wanted(dead, Instant::now()) {
+            return Ok(());
+        }
+        let removing = self
+            .database
+            .run(HOUSEKEEPING_DEADLINE, delivery_queue::vacuum);
+        removing.await.flatten()?;
+        vacuuming.has_left(self.dead_rows().await?, Instant::now());
+        Ok(())
+    }
+
+    async fn dead_rows(&self) -> Result<u64, StoreError> {
+        let counting = self.database.run(DEADLINE, delivery_queue::dead_rows);
+        counting.await.flatten()
     }
 
     async fn keep_house(&self) -> Result<(), StoreError> {

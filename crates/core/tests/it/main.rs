@@ -25,5 +25,6 @@ mod resealing;
 mod retention;
 mod schema;
 mod settling;
+mod vacuum;
 mod world;
 mod young_plans;
