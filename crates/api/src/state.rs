@@ -84,7 +84,20 @@ impl AppState {
         &self,
         work: impl AsyncFnOnce(&mut AsyncPgConnection) -> Result<T, E>,
     ) -> Result<T, ApiError> {
-        match self.database.run(STORE_DEADLINE, work).await {
+        self.with_connection_within(STORE_DEADLINE, work).await
+    }
+
+    /// [`with_connection`](Self::with_connection) with another deadline.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub async fn with_connection_within<T, E: Into<ApiError> + ConnectionFault>(
+        &self,
+        deadline: Duration,
+        work: impl AsyncFnOnce(&mut AsyncPgConnection) -> Result<T, E>,
+    ) -> Result<T, ApiError> {
+        match self.database.run(deadline, work).await {
             Ok(result) => result.map_err(Into::into),
             Err(error) => Err(error.into()),
         }
