@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use reprise_core::failpoint;
 use reprise_core::store::delivery_queue::Claim;
 use reprise_core::store::messages::load_messages;
 use reprise_core::store::{AsyncPgConnection, StoreError};
@@ -36,6 +37,7 @@ impl Claimer {
             at,
             messages,
         } = claimed;
+        failpoint::hit("after_claim");
         self.metrics.claimed(&claims);
         let messages = match self.load(conn, &claims, messages).await {
             Ok(messages) => messages,
