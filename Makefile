@@ -10,7 +10,7 @@ ARGS ?=
 CHECKS := fmt style scripts arrows invariants typos unused deny clippy docs migrations schema
 
 .DEFAULT_GOAL := help
-.PHONY: help run test conformance bench bench-micro bench-quick openapi check build fmt clean toolchain $(CHECKS:%=check-%)
+.PHONY: help run test faults conformance bench bench-micro bench-quick openapi check build fmt clean toolchain $(CHECKS:%=check-%)
 
 help: ## Explain the targets
 	@printf 'Reprise: webhook delivery that can be replayed.\n\nUsage: make TARGET [ARGS=...]\n\n'
@@ -26,6 +26,9 @@ run: ## Start PostgreSQL, API, dispatcher and a demo receiver, and show what to 
 
 test: ## Run all tests against a throw-away PostgreSQL
 	@scripts/test $(ARGS)
+
+faults: ## Prove that nothing is lost: every fault 20 times, root for network cuts (most of an hour; ARGS=name_of_a_test)
+	@scripts/faults $(ARGS)
 
 conformance: ## Run real clients (PyPI, npm) against the real programs: see conformance/
 	@scripts/conformance $(ARGS)
@@ -77,7 +80,7 @@ check-deny: ## Dependencies: bans, licences, sources, and advisories where their
 	@$(STEP) check-deny scripts/check/deny
 
 check-clippy: ## Lints, on all targets, as errors
-	@$(STEP) check-clippy cargo clippy --workspace --all-targets --locked -- -D warnings
+	@$(STEP) check-clippy cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 
 check-docs: ## The documentation builds without a warning
 	@RUSTDOCFLAGS='-D warnings' $(STEP) check-docs cargo doc --workspace --no-deps --locked

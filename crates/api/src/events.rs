@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use reprise_core::failpoint;
 use reprise_core::ready_hint::ReadyHint;
 use reprise_core::scope::Scope;
 use reprise_core::store::AsyncPgConnection;
@@ -81,6 +82,7 @@ fn show_one(published: &[PublishedEventResponse]) -> Result<Vec<u8>, ApiError> {
 }
 
 fn accepted(answer: Vec<u8>) -> HttpResponse {
+    failpoint::hit("before_answer");
     HttpResponse::Accepted()
         .content_type("application/json")
         .body(answer)

@@ -9,6 +9,7 @@ mod together;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use reprise_core::failpoint;
 use reprise_core::ids::TenantId;
 use reprise_core::ready_hint::ReadyHint;
 use reprise_core::store::events::NewEvent;
@@ -173,6 +174,7 @@ impl Writer {
 
     /// Stores events, in as few commits as they fit in.
     async fn store(&self, mut open: Vec<Waiting>) {
+        failpoint::hit("writer");
         while !open.is_empty() {
             open = self.store_some(open).await;
         }

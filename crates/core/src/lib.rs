@@ -13,6 +13,7 @@ pub mod display_name;
 pub mod endpoint;
 pub mod endpoint_url;
 pub mod event_type;
+pub mod failpoint;
 pub mod fair_share;
 pub mod hook_events;
 pub mod ids;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use reprise_core::attempt::{Attempt, AttemptError, RecordedResponse};
 use reprise_core::attempt_outcome::{AttemptOutcome, FailureKind};
 use reprise_core::event_type::EventType;
+use reprise_core::failpoint;
 use reprise_core::retry::{Jitter, RetryPolicy};
 use reprise_core::retry_after::parse_retry_after;
 use reprise_core::store::delivery_queue::Claim;
@@ -103,6 +104,7 @@ impl Sender {
         let Content::Message(message) = content else {
             return Outcome::Finished(Box::new(expired(claim, target, started_at)));
         };
+        failpoint::hit_for("attempt", message.event_type.as_str());
         let retry = policy(target, &message);
         let envelope = Envelope {
             event_type: message.event_type.as_str(),
@@ -122,6 +124,7 @@ impl Sender {
             .outbound
             .send(request, target.timeout.min(claim.timeout))
             .await;
+        failpoint::hit("after_send");
         let sent = Sent {
             started_at,
             duration: started.elapsed(),

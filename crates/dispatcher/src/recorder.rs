@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use reprise_core::failpoint;
 use reprise_core::ids::{DispatcherId, EndpointId, LeaseToken, TenantId};
 use reprise_core::retry::Decision;
 use reprise_core::store::leases::{self, UnusedLease};
@@ -102,7 +103,9 @@ impl Recorder {
                 }
             }
             self.metrics.record_batch.observe_count(permits.len());
+            failpoint::hit("before_record");
             self.write_until_done(batch).await;
+            failpoint::hit("after_record");
             for at in ended_at {
                 self.metrics.record_wait_seconds.observe(at.elapsed());
             }

@@ -1,5 +1,7 @@
 //! A PostgreSQL server of a test's own, for tests that take it away and bring it back.
 
+mod processes;
+
 use std::{env, fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, ensure};
@@ -15,6 +17,8 @@ use crate::{database::migrate, repository};
 pub struct Cluster {
     folder: PathBuf,
     url: String,
+    /// What the server is started with besides, as `-c name=value`.
+    options: String,
 }
 
 impl Cluster {
@@ -24,11 +28,25 @@ impl Cluster {
     ///
     /// When `scripts/postgres` cannot start it.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// [`Cluster::start`] with settings of the server, such as `("max_connections", "20")`.
+    ///
+    /// # Panics
+    ///
+    /// When `scripts/postgres` cannot start it.
+    pub async fn start_with(settings: &[(&str, &str)]) -> Self {
+        let options: Vec<String> = settings
+            .iter()
+            .map(|(name, value)| format!("-c {name}={value}"))
+            .collect();
         // Not a `TempDir`: the script makes the folder itself, for the user that PostgreSQL runs as.
         let folder = env::temp_dir().join(format!("reprise-cluster-{}", Uuid::new_v4().simple()));
         let mut cluster = Self {
             folder,
             url: String::new(),
+            options: options.join(" "),
         };
         cluster.restart();
         migrate(cluster.url.clone())
@@ -76,6 +94,36 @@ impl Cluster {
         self.url = url;
     }
 
+    /// Freezes the server with all of its processes: it takes connections and statements, as far as the kernel does that
+    /// for it, and answers nothing.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run.
+    pub fn freeze(&self) {
+        processes::freeze(self.postmaster());
+    }
+
+    /// Lets the frozen server go on.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run.
+    pub fn thaw(&self) {
+        processes::thaw(self.postmaster());
+    }
+
+    /// The server's first process.
+    fn postmaster(&self) -> u32 {
+        let moved_to = fs::read_to_string(self.folder.join("moved-to"));
+        let state = moved_to.map_or_else(|_| self.folder.clone(), |path| path.trim().into());
+        let path = state.join("data/postmaster.pid");
+        let text =
+            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let pid = text.lines().next().and_then(|line| line.parse().ok());
+        pid.expect("the first line is a process id")
+    }
+
     fn must(&self, action: &str, flags: &[&str]) -> String {
         self.script(action, flags)
             .unwrap_or_else(|error| panic!("{error:#}"))
@@ -88,6 +136,7 @@ impl Cluster {
             .arg(action)
             .arg(&self.folder)
             .args(flags)
+            .env("REPRISE_PG_OPTIONS", &self.options)
             .output()
             .with_context(|| format!("running {}", script.display()))?;
         ensure!(
@@ -104,6 +153,10 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        // A frozen one would not hear that it is to stop.
+        if let Ok(true) = fs::exists(self.folder.join("data/postmaster.pid")) {
+            self.thaw();
+        }
         // It may be stopped already; what counts is that nothing runs and nothing is left.
         let stopped = self.script("stop", &["--immediate"]);
         if let Err(error) = fs::remove_dir_all(&self.folder) {

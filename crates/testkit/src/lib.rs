@@ -6,14 +6,20 @@
 //! while a test panics.
 
 pub mod claims;
+pub mod clock;
 pub mod cluster;
 pub mod database;
 pub mod fixture;
 pub mod http;
+pub mod journal;
+pub mod ledger;
 pub mod metrics;
 pub mod polling;
 pub mod process;
+pub mod publisher;
 pub mod receiver;
+pub mod seed;
+pub mod sql;
 pub mod verify;
 pub mod wire;
 

@@ -35,6 +35,13 @@ pub struct Receiver {
     _server: JoinSet<()>,
 }
 
+/// Whether a receiver remembers what it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Record {
+    Kept,
+    Forgotten,
+}
+
 impl Receiver {
     /// Starts a receiver of plain HTTP/1.1.
     ///
@@ -42,7 +49,17 @@ impl Receiver {
     ///
     /// When no port can be had.
     pub async fn start() -> Self {
-        Self::listen(None).await
+        Self::listen(None, Record::Kept).await
+    }
+
+    /// Starts a receiver of plain HTTP/1.1 that forgets what it was sent: for those who count by
+    /// themselves ([`Receiver::answer_by_default`]) and run for long.
+    ///
+    /// # Panics
+    ///
+    /// When no port can be had.
+    pub async fn start_without_record() -> Self {
+        Self::listen(None, Record::Forgotten).await
     }
 
     /// Starts a receiver of HTTPS whose certificate is for `names` (DNS names or IP addresses)
@@ -52,10 +69,10 @@ impl Receiver {
     ///
     /// When `names` is empty or the certificate cannot be made.
     pub async fn start_tls(names: &[&str]) -> Self {
-        Self::listen(Some(Tls::for_names(names))).await
+        Self::listen(Some(Tls::for_names(names)), Record::Kept).await
     }
 
-    async fn listen(tls: Option<Tls>) -> Self {
+    async fn listen(tls: Option<Tls>, kept: Record) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .expect("a loopback port is free");
@@ -73,6 +90,7 @@ impl Receiver {
             acceptor,
             Arc::clone(&script),
             Arc::new(recorder),
+            kept,
         ));
         Self {
             origin,
@@ -128,6 +146,11 @@ impl Receiver {
         decide: impl Fn(&Received) -> Answer + Send + Sync + 'static,
     ) {
         self.script.set_decision(path, Arc::new(decide));
+    }
+
+    /// Answers every request on paths without a script of their own with what `decide` makes of it.
+    pub fn answer_by_default(&self, decide: impl Fn(&Received) -> Answer + Send + Sync + 'static) {
+        self.script.set_default_decision(Arc::new(decide));
     }
 
     /// Everything received so far, oldest first.
@@ -198,6 +221,7 @@ async fn accept(
     acceptor: Option<TlsAcceptor>,
     script: Arc<Script>,
     recorder: Arc<watch::Sender<Vec<Received>>>,
+    kept: Record,
 ) {
     let mut connections = JoinSet::new();
     // A failed accept is the client's doing, or ends with the test process; neither is ours to mend.
@@ -205,7 +229,7 @@ async fn accept(
         let handler = connection::Handler {
             peer,
             script: Arc::clone(&script),
-            recorder: Arc::clone(&recorder),
+            recorder: (kept == Record::Kept).then(|| Arc::clone(&recorder)),
         };
         connections.spawn(handler.serve(socket, acceptor.clone()));
         while connections.try_join_next().is_some() {}

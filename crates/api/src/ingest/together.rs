@@ -1,5 +1,6 @@
 //! Several callers' events in one commit, made from cached subscriptions.
 
+use reprise_core::failpoint;
 use reprise_core::ids::TenantId;
 use reprise_core::ready_hint::ReadyHint;
 use reprise_core::store::events::{
@@ -62,7 +63,9 @@ pub(super) async fn store_together(
         // Callers are authenticated, and tenants are never removed.
         return Err(StoreError::Corrupt("a caller's tenant is gone".to_owned()));
     }
+    failpoint::hit("before_store");
     let together = publish_together(conn, &publications, telling).await?;
+    failpoint::hit("after_store");
     let each = publications.iter().zip(together.published);
     let outcomes = each.map(|(one, published)| {
         if published == Published::SubscriptionsChanged {

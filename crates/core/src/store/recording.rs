@@ -14,6 +14,7 @@ use super::statement::{Bind, statement};
 use super::{StoreError, endpoints, notifications, whole_milliseconds};
 use crate::attempt::{Attempt, AttemptError, RecordedResponse};
 use crate::attempt_answer::AttemptAnswer;
+use crate::failpoint;
 use crate::ids::{AttemptId, DeliveryId, DispatcherId, EndpointId, LeaseToken, TenantId};
 use crate::retry::{Decision, FailReason};
 
@@ -127,6 +128,7 @@ pub(super) async fn record_in_transaction(
     finished: &[FinishedAttempt],
 ) -> Result<HashSet<LeaseToken>, StoreError> {
     let held = record_held(conn, dispatcher_id, finished).await?;
+    failpoint::hit("in_record");
     disable_gone(conn, finished, &held).await?;
     Ok(held)
 }

@@ -5,29 +5,10 @@ use std::time::Duration;
 use reprise_core::event_type::EventType;
 use reprise_core::store::replays::{self, ReplayOrder, Urgency};
 use reprise_core::store::{direct_events, lost, recording};
+use reprise_testkit::sql::ORPHANS;
 
 use crate::attempts::{delivered, failed, gone, retried};
 use crate::world::{World, event};
-
-/// Rows that refer to nothing, or to another tenant's. Tables of deliveries refer to endpoints by a foreign key.
-const ORPHANS: &str = "
-    SELECT 'event without tenant' FROM events e
-    WHERE NOT EXISTS (SELECT FROM tenants t WHERE t.id = e.tenant_id)
-    UNION ALL SELECT 'delivery without event' FROM deliveries d
-    WHERE NOT EXISTS (SELECT FROM events e WHERE (e.tenant_id, e.id) = (d.tenant_id, d.event_id))
-    UNION ALL SELECT 'replay without first delivery' FROM deliveries d
-    WHERE NOT EXISTS (SELECT FROM deliveries f WHERE (f.tenant_id, f.id) = (d.tenant_id, d.first_delivery_id))
-    UNION ALL SELECT 'attempt without delivery' FROM attempts a
-    WHERE NOT EXISTS (SELECT FROM deliveries d WHERE (d.tenant_id, d.id) = (a.tenant_id, a.delivery_id))
-    UNION ALL SELECT 'queue row that is not as its delivery' FROM delivery_queue q
-    WHERE NOT EXISTS (
-        SELECT FROM deliveries d
-        WHERE (d.tenant_id, d.id, d.endpoint_id, d.event_id, d.attempt_id)
-            = (q.tenant_id, q.delivery_id, q.endpoint_id, q.event_id, q.attempt_id)
-          AND d.status IN ('pending', 'retrying'))
-    UNION ALL SELECT 'unfinished delivery without queue row' FROM deliveries d
-    WHERE d.status IN ('pending', 'retrying')
-      AND NOT EXISTS (SELECT FROM delivery_queue q WHERE (q.tenant_id, q.delivery_id) = (d.tenant_id, d.id))";
 
 #[tokio::test]
 async fn every_row_refers_to_rows_that_are_there_whatever_was_done() {

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use reprise_core::failpoint;
 use reprise_core::store::StoreError;
 use reprise_core::store::delivery_queue::Claim;
 use reprise_core::store::messages::load_messages;
@@ -32,6 +33,7 @@ impl Claimer {
             at,
             messages,
         } = claimed;
+        failpoint::hit("after_claim");
         self.metrics.claimed(&claims);
         let messages = match self.load(&claims, messages).await {
             Ok(messages) => messages,

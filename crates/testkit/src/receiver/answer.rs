@@ -91,6 +91,11 @@ impl Answer {
         self
     }
 
+    /// Whether the client will take it for a success, if it gets it.
+    pub(crate) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status) && matches!(self.ending, Ending::Body(_))
+    }
+
     fn ending(status: u16, ending: Ending) -> Self {
         Self {
             status,

@@ -32,7 +32,8 @@ type AnswerBody = UnsyncBoxBody<Bytes, io::Error>;
 pub(super) struct Handler {
     pub(super) peer: SocketAddr,
     pub(super) script: Arc<Script>,
-    pub(super) recorder: Arc<watch::Sender<Vec<Received>>>,
+    /// None where nothing is remembered.
+    pub(super) recorder: Option<Arc<watch::Sender<Vec<Received>>>>,
 }
 
 impl Handler {
@@ -64,7 +65,9 @@ impl Handler {
     async fn answer(&self, request: Request<Incoming>) -> io::Result<Response<AnswerBody>> {
         let received = read(self.peer, request).await?;
         let answer = self.script.next(&received);
-        self.recorder.send_modify(|record| record.push(received));
+        if let Some(recorder) = &self.recorder {
+            recorder.send_modify(|record| record.push(received));
+        }
         if !answer.delay.is_zero() {
             tokio::time::sleep(answer.delay).await;
         }

@@ -40,6 +40,10 @@ impl Script {
         self.set_plan(path, Plan::Decision(decision));
     }
 
+    pub(super) fn set_default_decision(&self, decision: Decision) {
+        self.with_plans(|plans| plans.default = Some(Plan::Decision(decision)));
+    }
+
     /// The answer to `request`; its query plays no part.
     pub(super) fn next(&self, request: &Received) -> Answer {
         let path = request.path.split('?').next().unwrap_or_default();

@@ -12,6 +12,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::{Claim, ClaimRow, MaybeClaim, milliseconds};
+use crate::failpoint;
 use crate::ids::{DispatcherId, EndpointId, TenantId};
 use crate::store::circuits::CLOSING_STEP;
 use crate::store::statement::{Bind, statement};
@@ -155,6 +156,7 @@ pub async fn claim_limited(
         if locked.is_empty() {
             return Ok(LimitedClaim::default());
         }
+        failpoint::hit("in_claim_limited");
         claim(conn, request, &locked).await
     })
     .await

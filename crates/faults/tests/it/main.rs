@@ -1,0 +1,9 @@
+//! Faults under load: see `docs/reliability.md`.
+
+mod clocks;
+mod disconnects;
+mod freeze;
+mod kills;
+mod poison;
+mod postgres;
+mod sqlstates;

@@ -1,0 +1,123 @@
+//! PostgreSQL that crashes, stands still, or has no connection left.
+
+use std::time::{Duration, Instant};
+
+use reprise_faults::repeat::{moment, repeat};
+use reprise_faults::stage::{MAX_IN_FLIGHT, PATIENCE, Setting, Stage, tell};
+use reprise_testkit::cluster::Cluster;
+use reprise_testkit::http::Client;
+use reprise_testkit::polling::poll_until;
+use reprise_testkit::seed::Seed;
+use reprise_testkit::sql::Sql;
+
+/// The longest that anybody waits for an answer while PostgreSQL says nothing: the deadlines of `api/src/ingest.rs`, and
+/// some for a busy machine.
+const SLOWEST_ANSWER: Duration = Duration::from_secs(20);
+
+/// Attempts that nobody finished.
+const LOST: &str = "SELECT count(*) FROM attempts WHERE error_kind = 'lost'";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn postgresql_that_crashes_under_load_costs_what_was_in_flight_at_most() {
+    repeat(async |seed: Seed| {
+        let mut cluster = Cluster::start().await;
+        let setting = Setting::default();
+        let mut stage = Stage::start(cluster.url(), &setting).await;
+        stage.wait_for_more(1).await;
+        tokio::time::sleep(moment(&mut seed.rng(), 0, 2_000)).await;
+        // In place: it blocks this worker for a second.
+        tokio::task::block_in_place(|| {
+            cluster.stop_immediately();
+            cluster.restart();
+        });
+        stage.wait_for_more(20).await;
+        let verdict = stage.settle().await;
+        // Claims that were not on the disk yet are forgotten, and made again.
+        let in_flight = setting.dispatchers * MAX_IN_FLIGHT;
+        tell("PostgreSQL stopped immediately", in_flight, &verdict);
+        verdict.hold(in_flight);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn postgresql_that_stands_still_is_answered_503_and_nothing_is_doubled_when_it_goes_on() {
+    let cluster = Cluster::start().await;
+    let mut stage = Stage::start(cluster.url(), &Setting::default()).await;
+    stage.wait_for_more(20).await;
+    let readies: Vec<Client> = stage
+        .dispatchers
+        .iter()
+        .map(|one| one.admin())
+        .chain([stage.api.anonymous()])
+        .collect();
+    cluster.freeze();
+    let in_flight = stage.dispatchers.len() * MAX_IN_FLIGHT;
+    let began = Instant::now();
+    let refused = poll_until(PATIENCE, async || {
+        (stage.publisher.unavailable() >= 5).then_some(())
+    });
+    refused.await.expect("callers are told to come again");
+    let told_after = began.elapsed();
+    for ready in &readies {
+        let asked = Instant::now();
+        let _ = ready.get("/readyz").await.expect_status(503);
+        assert!(asked.elapsed() < SLOWEST_ANSWER, "{:?}", asked.elapsed());
+    }
+    // Longer than the leases last: five seconds of time-out, and fifteen.
+    tokio::time::sleep_until((began + Duration::from_secs(25)).into()).await;
+    cluster.thaw();
+    stage.wait_for_more(20).await;
+    let verdict = stage.settle().await;
+    tell("PostgreSQL frozen for 25 s", in_flight, &verdict);
+    assert!(told_after < SLOWEST_ANSWER, "{told_after:?}");
+    assert!(verdict.slowest < SLOWEST_ANSWER, "{verdict}");
+    verdict.hold(0);
+    let lost = stage.sql.number(LOST).await;
+    assert_eq!(lost, 0, "who held results got to record them");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn dispatcher_that_is_told_to_stop_while_postgresql_stands_still_ends() {
+    let cluster = Cluster::start().await;
+    let mut stage = Stage::start(cluster.url(), &Setting::default()).await;
+    stage.wait_for_more(20).await;
+    cluster.freeze();
+    let mut told = stage.dispatchers.pop().expect("there are two");
+    told.process.terminate();
+    // Its last results are waited for, ten seconds; nothing is in flight that takes longer.
+    let status = told.process.wait_exit(Duration::from_secs(45)).await;
+    cluster.thaw();
+    assert!(status.success(), "{status}");
+    stage.wait_for_more(20).await;
+    let verdict = stage.settle().await;
+    tell("SIGTERM while frozen", MAX_IN_FLIGHT, &verdict);
+    verdict.hold(MAX_IN_FLIGHT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn postgresql_without_a_connection_left_costs_nothing() {
+    let cluster = Cluster::start_with(&[("max_connections", "24")]).await;
+    let mut stage = Stage::start(cluster.url(), &Setting::default()).await;
+    stage.wait_for_more(20).await;
+    // Somebody takes all that there are, and those of the programs whenever one is free.
+    let sql = Sql::at(cluster.url());
+    let mut taken = Vec::new();
+    let refused_before = stage.publisher.unavailable();
+    let refused = poll_until(PATIENCE, async || {
+        let terminate = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                         WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND query NOT LIKE 'SET plan_cache_mode%'";
+        let _ = sql.try_number(terminate).await;
+        while let Ok(conn) = sql.connect().await {
+            taken.push(conn);
+        }
+        (stage.publisher.unavailable() >= refused_before + 5).then_some(())
+    });
+    refused.await.expect("callers are told to come again");
+    let had = taken.len();
+    drop(taken);
+    stage.wait_for_more(20).await;
+    let verdict = stage.settle().await;
+    tell(&format!("{had} of 24 connections taken"), 0, &verdict);
+    verdict.hold(0);
+}
