@@ -95,7 +95,7 @@ async fn statement_that_takes_too_long_is_cancelled_over_required_tls_too() {
     let client = api.client(&tenant);
     let mut holder = connect(server.cluster.url()).await.expect("a connection");
     holder
-        .batch_execute("BEGIN; LOCK TABLE endpoints")
+        .batch_execute("SET idle_in_transaction_session_timeout = 0; BEGIN; LOCK TABLE endpoints")
         .await
         .expect("locked");
     assert_eq!(code(client.get("/hooks").await, 503), "unavailable");
