@@ -23,8 +23,8 @@ async fn metric(dispatcher: &Dispatcher, sample: &str) -> Option<f64> {
     metrics::value(&text, sample)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dispatcher_frozen_until_its_heirs_have_taken_over_changes_nothing() {
+#[test]
+fn dispatcher_frozen_until_its_heirs_have_taken_over_changes_nothing() {
     repeat(async |seed: Seed| {
         let database = TestDatabase::create().await;
         let mut stage = Stage::start(database.url(), &Setting::default()).await;
@@ -42,8 +42,7 @@ async fn dispatcher_frozen_until_its_heirs_have_taken_over_changes_nothing() {
         let verdict = stage.settle().await;
         tell("dispatcher frozen and thawed", in_flight, &verdict);
         verdict.hold(in_flight);
-    })
-    .await;
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,8 +17,8 @@ const SLOWEST_ANSWER: Duration = Duration::from_secs(20);
 /// Attempts that nobody finished.
 const LOST: &str = "SELECT count(*) FROM attempts WHERE error_kind = 'lost'";
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn postgresql_that_crashes_under_load_costs_what_was_in_flight_at_most() {
+#[test]
+fn postgresql_that_crashes_under_load_costs_what_was_in_flight_at_most() {
     repeat(async |seed: Seed| {
         let mut cluster = Cluster::start().await;
         let setting = Setting::default();
@@ -36,8 +36,7 @@ async fn postgresql_that_crashes_under_load_costs_what_was_in_flight_at_most() {
         let in_flight = setting.dispatchers * MAX_IN_FLIGHT;
         tell("PostgreSQL stopped immediately", in_flight, &verdict);
         verdict.hold(in_flight);
-    })
-    .await;
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]

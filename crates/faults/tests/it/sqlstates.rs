@@ -1,7 +1,8 @@
 //! Errors of PostgreSQL that pass: a full disk, no connection left, a conflict, a deadlock, a server that only reads; and
 //! one that is none of them.
 
-use reprise_faults::stage::{Setting, Stage, tell};
+use reprise_faults::repeat::each;
+use reprise_faults::stage::{PATIENCE, Setting, Stage, tell};
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::sql::Sql;
 
@@ -42,8 +43,7 @@ async fn inject(sql: &Sql, code: &str) {
 async fn wait_until_over(sql: &Sql) {
     for (table, _) in PLACES {
         let is_over = format!("SELECT (last_value > {FAILURES})::int FROM injected_{table}");
-        sql.wait_for(&is_over, 1, reprise_faults::stage::PATIENCE)
-            .await;
+        sql.wait_for(&is_over, 1, PATIENCE).await;
     }
 }
 
@@ -60,19 +60,11 @@ async fn fail_with(code: &str) {
     verdict.hold(0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn full_disk_and_no_connection_left_lose_nothing_and_double_nothing() {
-    tokio::join!(fail_with("53100"), fail_with("53300"));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn serialization_failures_and_deadlocks_lose_nothing_and_double_nothing() {
-    tokio::join!(fail_with("40001"), fail_with("40P01"));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn server_that_only_reads_for_a_while_costs_nothing() {
-    fail_with("25006").await;
+#[test]
+fn errors_that_pass_lose_nothing_and_double_nothing() {
+    // Disk full, too many connections, serialization failure, deadlock, read-only server.
+    let codes = ["53100", "53300", "40001", "40P01", "25006"];
+    each(&codes, async |code| fail_with(code).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,10 +91,7 @@ async fn errors_at_commit_lose_nothing_and_double_nothing() {
     stage.sql.execute(&statements).await;
     for table in ["events", "idempotency_keys", "delivery_queue", "attempts"] {
         let is_over = format!("SELECT (last_value > {FAILURES})::int FROM injected_{table}");
-        stage
-            .sql
-            .wait_for(&is_over, 1, reprise_faults::stage::PATIENCE)
-            .await;
+        stage.sql.wait_for(&is_over, 1, PATIENCE).await;
     }
     stage.wait_for_more(10).await;
     let verdict = stage.settle().await;
