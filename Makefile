@@ -7,7 +7,7 @@ STEP := scripts/step
 ARGS ?=
 
 # In this order: what is quick comes first. Those that compile share artifacts from clippy on.
-CHECKS := fmt style scripts arrows invariants typos unused deny clippy docs migrations schema
+CHECKS := fmt style secrets scripts arrows invariants typos unused deny clippy docs migrations schema
 
 .DEFAULT_GOAL := help
 .PHONY: help run test faults conformance bench bench-micro bench-quick openapi check build fmt clean toolchain $(CHECKS:%=check-%)
@@ -60,6 +60,9 @@ check-fmt: ## The code is formatted (make fmt formats it)
 
 check-style: ## Conventions that no lint knows: environment, #[allow], #[ignore], spawning, SQL
 	@$(STEP) check-style scripts/check/style
+
+check-secrets: ## Nothing that is under version control looks like a key, a token or a password
+	@$(STEP) check-secrets scripts/check/secrets
 
 check-scripts: ## The shell scripts parse, and shellcheck finds nothing where it is installed
 	@$(STEP) check-scripts scripts/check/scripts

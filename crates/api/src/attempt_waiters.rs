@@ -235,5 +235,5 @@ pub async fn soon<T>(
     state: &AppState,
     work: impl AsyncFnOnce(&mut AsyncPgConnection) -> Result<T, StoreError>,
 ) -> Result<T, ApiError> {
-    Ok(state.database.run(LOOK_DEADLINE, work).await??)
+    state.with_connection_within(LOOK_DEADLINE, work).await
 }

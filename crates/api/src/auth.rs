@@ -11,6 +11,7 @@ pub mod token;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use actix_web::http::header;
 use actix_web::web::Data;
@@ -24,6 +25,12 @@ use tracing::debug;
 
 use crate::error::ApiError;
 use crate::state::AppState;
+
+/// How long looking a credential up may take. With what a request may take besides (a repeat's turn, and the store, ten
+/// seconds each) it is less than the 30 s after which clients and proxies give up without knowing anything.
+const LOOK_UP_DEADLINE: Duration = Duration::from_secs(5);
+/// How long noting a key's use may take: nobody misses it, and the caller waits.
+const NOTE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The header that carries an API key.
 pub const API_KEY_HEADER: &str = "X-API-Key";
@@ -134,7 +141,9 @@ async fn by_token(state: &AppState, token: &str) -> Result<Caller, ApiError> {
     let (tenant_id, user_id) = (claims.tenant_id, claims.user_id);
     let load = async {
         let user = state
-            .with_connection(async |conn| users::find(conn, tenant_id, user_id).await)
+            .with_connection_within(LOOK_UP_DEADLINE, async |conn| {
+                users::find(conn, tenant_id, user_id).await
+            })
             .await?;
         user.filter(|user| user.password_version == claims.password_version)
             .map(|user| user.scopes)
@@ -180,7 +189,9 @@ async fn find_api_key(
     presented: &api_key::PresentedKey<'_>,
 ) -> Result<ApiKey, ApiError> {
     let found = state
-        .with_connection(async |conn| api_keys::find_by_prefix(conn, presented.prefix()).await)
+        .with_connection_within(LOOK_UP_DEADLINE, async |conn| {
+            api_keys::find_by_prefix(conn, presented.prefix()).await
+        })
         .await?;
     found
         .filter(|key| presented.matches(&key.key_hash))
@@ -190,7 +201,9 @@ async fn find_api_key(
 /// Notes that a key was used, apart from finding it: those who wait for the same key do not wait for this.
 async fn note_use(state: &AppState, key: &ApiKey) {
     let noted = state
-        .with_connection(async |conn| api_keys::touch(conn, key.tenant_id, key.id).await)
+        .with_connection_within(NOTE_DEADLINE, async |conn| {
+            api_keys::touch(conn, key.tenant_id, key.id).await
+        })
         .await;
     if let Err(error) = noted {
         debug!(%error, "Could not note the use of an API key");

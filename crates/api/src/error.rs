@@ -8,7 +8,7 @@ use actix_web::{HttpResponse, ResponseError};
 use reprise_core::delivery::{DeliveryStatus, ReplayRefusal};
 use reprise_core::scope::Scope;
 use reprise_core::signing::RotationRefusal;
-use reprise_core::store::{DieselError, StoreError};
+use reprise_core::store::{ConnectionFault, DieselError, StoreError};
 use serde::Serialize;
 use thiserror::Error;
 use tracing::error;
@@ -228,6 +228,12 @@ impl From<RotationRefusal> for ApiError {
 impl From<DieselError> for ApiError {
     fn from(error: DieselError) -> Self {
         StoreError::from(error).into()
+    }
+}
+
+impl ConnectionFault for ApiError {
+    fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
     }
 }
 

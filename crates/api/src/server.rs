@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use anyhow::Context;
+use reprise_core::panic_alarm::PanicAlarm;
 use reprise_core::secret::SecretText;
 use reprise_core::store::endpoints::check_keys;
-use reprise_core::store::{Database, StoreError, partitions};
+use reprise_core::store::{Database, partitions};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -33,6 +35,8 @@ use crate::{instrumentation, routes};
 const PARTITIONS_INTERVAL: Duration = Duration::from_hours(1);
 /// The same while PostgreSQL is away.
 const PARTITIONS_RETRY_INTERVAL: Duration = Duration::from_secs(10);
+/// How long making them may take; each waits some seconds for its table's lock.
+const PARTITIONS_DEADLINE: Duration = Duration::from_mins(1);
 /// Seconds that requests under way are given after SIGTERM: more than a redelivery waits.
 const SHUTDOWN_SECONDS: u64 = 35;
 
@@ -71,10 +75,27 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
             env!("CARGO_PKG_VERSION")
         );
     }
-    let served = server.run().await;
+    let served = serve_until_it_ends(server.run(), &background.panicked).await;
     background.stop().await;
     info!("Stopped");
-    served.context("serving HTTP")
+    served
+}
+
+/// Serves until a signal has ended it, or until a task is gone that requests need: a supervisor starts all of it anew
+/// then, while a server that goes on would refuse them for ever.
+async fn serve_until_it_ends(
+    mut server: Server,
+    panicked: &CancellationToken,
+) -> anyhow::Result<()> {
+    let handle = server.handle();
+    tokio::select! {
+        served = &mut server => served.context("serving HTTP"),
+        () = panicked.cancelled() => {
+            let (served, ()) = tokio::join!(server, handle.stop(true));
+            served.context("serving HTTP")?;
+            anyhow::bail!("a task panicked that the others can't do without")
+        }
+    }
 }
 
 fn build_state(
@@ -109,6 +130,8 @@ fn build_state(
 struct Background {
     tasks: TaskTracker,
     stopping: CancellationToken,
+    /// One of them has panicked.
+    panicked: CancellationToken,
 }
 
 impl Background {
@@ -116,6 +139,7 @@ impl Background {
         let background = Self {
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            panicked: CancellationToken::new(),
         };
         let (wake_up, database) = (Arc::clone(&state.wake_up), state.database.clone());
         background.spawn(async move { wake_up.run(&database).await });
@@ -130,7 +154,9 @@ impl Background {
     /// Runs a task until it is done or the server stops; each of them may be dropped at any point.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stopping = self.stopping.clone();
+        let alarm = PanicAlarm::new(&self.panicked);
         self.tasks.spawn(async move {
+            let _alarm = alarm;
             stopping.run_until_cancelled(task).await;
         });
     }
@@ -143,12 +169,8 @@ impl Background {
 
 async fn keep_partitions_ahead(database: &Database) {
     loop {
-        let kept: Result<(), StoreError> = async {
-            let mut connection = database.connection().await?;
-            partitions::keep_ahead(&mut connection).await
-        }
-        .await;
-        let pause = match kept {
+        let keeping = database.run(PARTITIONS_DEADLINE, partitions::keep_ahead);
+        let pause = match keeping.await.flatten() {
             Ok(()) => PARTITIONS_INTERVAL,
             Err(error) => {
                 warn!(%error, "Could not look after the partitions, trying again");

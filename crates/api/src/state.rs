@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use reprise_core::endpoint_url::UrlRules;
 use reprise_core::sealing::KeyRing;
-use reprise_core::store::{AsyncPgConnection, Database};
+use reprise_core::store::{AsyncPgConnection, ConnectionFault, Database};
 
 use crate::attempt_waiters::AttemptWaiters;
 use crate::auth::Credential;
@@ -80,11 +80,24 @@ impl AppState {
     ///
     /// What `work` returns, and [`ApiError::Unavailable`] when PostgreSQL is away or too slow. Whether a write was
     /// committed is open then.
-    pub async fn with_connection<T, E: Into<ApiError>>(
+    pub async fn with_connection<T, E: Into<ApiError> + ConnectionFault>(
         &self,
         work: impl AsyncFnOnce(&mut AsyncPgConnection) -> Result<T, E>,
     ) -> Result<T, ApiError> {
-        match self.database.run(STORE_DEADLINE, work).await {
+        self.with_connection_within(STORE_DEADLINE, work).await
+    }
+
+    /// [`with_connection`](Self::with_connection) with another deadline.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub async fn with_connection_within<T, E: Into<ApiError> + ConnectionFault>(
+        &self,
+        deadline: Duration,
+        work: impl AsyncFnOnce(&mut AsyncPgConnection) -> Result<T, E>,
+    ) -> Result<T, ApiError> {
+        match self.database.run(deadline, work).await {
             Ok(result) => result.map_err(Into::into),
             Err(error) => Err(error.into()),
         }

@@ -17,6 +17,10 @@ const MIN_INTERVAL: Duration = Duration::from_millis(2);
 const BUSY_INTERVAL: Duration = Duration::from_millis(10);
 const MANY_EVENTS: usize = 8;
 
+/// How long a notification may take. Longer, and the next ones wait behind a connection that nothing comes through any more;
+/// shorter, and a busy PostgreSQL tells nobody.
+const DEADLINE: Duration = Duration::from_secs(3);
+
 /// How many times as long as it took after a commit that told it is told again at the earliest. All that notify wait for
 /// each other until they are durable, on a standby too: where that takes long, most commits must not be among them.
 const REST: u32 = 4;
@@ -102,11 +106,8 @@ impl WakeUp {
                 tokio::time::sleep(MIN_INTERVAL).await;
             }
             let hint = std::mem::take(&mut self.state().untold);
-            let notified = match database.connection().await {
-                Ok(mut connection) => notifications::notify_ready(&mut connection, &hint).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = notified {
+            let notifying = async |conn: &mut _| notifications::notify_ready(conn, &hint).await;
+            if let Err(error) = database.run(DEADLINE, notifying).await.flatten() {
                 debug!(%error, "Could not wake the dispatchers, they will find out by polling");
             }
             // It does not wait until it is durable, and so holds nobody up.

@@ -17,6 +17,7 @@ pub mod failpoint;
 pub mod fair_share;
 pub mod hook_events;
 pub mod ids;
+pub mod panic_alarm;
 pub mod ready_hint;
 pub mod retry;
 pub mod retry_after;

@@ -45,7 +45,7 @@ pub use connection::connect;
 pub use diesel::result::Error as DieselError;
 pub use diesel_async::AsyncPgConnection;
 pub use migrations::migrate;
-pub use pool::{Database, PooledConnection};
+pub use pool::{ConnectionFault, Database};
 
 /// A statement did not do what it should.
 #[derive(Debug, Error)]

@@ -40,6 +40,10 @@ const LEASE_MARGIN: Duration = Duration::from_secs(15);
 /// fill, which costs more for each.
 const CLAIM_PAUSE: Duration = Duration::from_millis(1);
 
+/// How long a claim may take, and loading what is sent. Longer, and a dispatcher that is told to stop while PostgreSQL hangs
+/// waits for it; shorter, and what a slow PostgreSQL has leased in the end waits for its lease to expire.
+const DEADLINE: Duration = Duration::from_secs(5);
+
 /// Endpoints with a limit that are claimed for at once at most. More, and one statement takes long and holds many locks.
 const MAX_LIMITED: usize = 64;
 
@@ -161,8 +165,6 @@ impl Claimer {
             return Ok(Progress::NothingLeft);
         }
         let permits = self.capacity.take_permits(share);
-        let database = self.database.clone();
-        let mut conn = database.connection().await?;
         let at = Instant::now();
         let request = LimitedRequest {
             dispatcher_id: self.dispatcher_id,
@@ -171,7 +173,8 @@ impl Claimer {
             max_payload_bytes: room.payload_bytes,
             lease_margin: LEASE_MARGIN,
         };
-        let taken = delivery_queue::claim_limited(&mut conn, &request).await?;
+        let claiming = async |conn: &mut _| delivery_queue::claim_limited(conn, &request).await;
+        let taken = self.database.run(DEADLINE, claiming).await.flatten()?;
         let is_cut = taken.claims.len() >= usize::from(share);
         let asked = endpoints.iter().map(|(endpoint, _)| *endpoint);
         let told = |(_, id): &LimitedEndpoint| taken.states.iter().any(|(told, _)| told == id);
@@ -188,7 +191,7 @@ impl Claimer {
             at,
             messages: None,
         };
-        self.start(&mut conn, claimed).await?;
+        self.start(claimed).await?;
         Ok(Progress::MayBeMore)
     }
 
@@ -197,22 +200,17 @@ impl Claimer {
         if permits.count() == 0 || !self.wakeup.take_express_hint() {
             return Ok(Progress::NothingLeft);
         }
-        let database = self.database.clone();
-        let mut conn = database.connection().await?;
         let at = Instant::now();
         let (in_flight, max_per_tenant) = self.capacity.express();
         let limits = ExpressLimits {
             max_per_tenant,
             in_flight_by_tenant: &in_flight,
         };
-        let taken = delivery_queue::claim_express(
-            &mut conn,
-            self.dispatcher_id,
-            permits.count(),
-            &limits,
-            LEASE_MARGIN,
-        )
-        .await?;
+        let (dispatcher_id, count) = (self.dispatcher_id, permits.count());
+        let claiming = async |conn: &mut _| {
+            delivery_queue::claim_express(conn, dispatcher_id, count, &limits, LEASE_MARGIN).await
+        };
+        let taken = self.database.run(DEADLINE, claiming).await.flatten()?;
         self.limited.meet_express(&taken.limited, at);
         if taken.claims.is_empty() {
             return Ok(Progress::NothingLeft);
@@ -224,7 +222,7 @@ impl Claimer {
             at,
             messages: None,
         };
-        self.start(&mut conn, claimed).await?;
+        self.start(claimed).await?;
         Ok(Progress::MayBeMore)
     }
 
@@ -247,8 +245,6 @@ impl Claimer {
             self.pause(early).await;
         }
         let permits = self.capacity.take_permits(room.ready);
-        let database = self.database.clone();
-        let mut conn = database.connection().await?;
         let at = Instant::now();
         self.claimed_at = Some(at);
         let request = ClaimRequest {
@@ -259,7 +255,9 @@ impl Claimer {
             caps: self.capacity.caps(),
             in_flight: &self.capacity.in_flight(),
         };
-        let taken = self.ready.claim(&mut conn, &request).await?;
+        let ready = &mut self.ready;
+        let claiming = async |conn: &mut _| ready.claim(conn, &request).await;
+        let taken = self.database.run(DEADLINE, claiming).await.flatten()?;
         let has_met_new = self.limited.meet(&taken.limited, at);
         if !taken.claims.is_empty() {
             let claimed = Claimed {
@@ -268,7 +266,7 @@ impl Claimer {
                 at,
                 messages: Some(taken.messages),
             };
-            self.start(&mut conn, claimed).await?;
+            self.start(claimed).await?;
         }
         Ok(if has_met_new {
             Progress::MayBeMore

@@ -1,7 +1,7 @@
 //! The dispatcher: builds all tasks, owns them, and ends them in order.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use reprise_core::ids::DispatcherId;
@@ -20,24 +20,27 @@ use crate::attempt::Sender;
 use crate::circuits::Circuits;
 use crate::claimer::{Claimer, ReadyEndpoints};
 use crate::config::Config;
-use crate::heartbeat::{Heartbeat, Streak};
+use crate::heartbeat::{Heartbeat, SILENCE};
 use crate::in_flight::Capacity;
 use crate::limited::Limited;
 use crate::maintenance::Maintenance;
 use crate::metrics::Metrics;
 use crate::outage::Outages;
 use crate::outbound::Outbound;
-use crate::promoter::Promoter;
+use crate::promoter::{GRACE, Promoter};
 use crate::queue_look::QueueLook;
 use crate::recorder::{Ended, Recorder};
 use crate::signals::Signals;
 use crate::stage::Stage;
+use crate::streak::Streak;
 use crate::targets::Targets;
 use crate::wakeup::Wakeup;
 
 /// How long a drain waits, beyond its timeout, for results to be written: longer than a busy PostgreSQL needs, shorter
 /// than what a supervisor allows before it kills.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long saying good-bye may take: peers free what is left when it fails.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A running dispatcher.
 pub(crate) struct Dispatcher {
@@ -133,7 +136,7 @@ impl Dispatcher {
             metrics: Arc::clone(&shared.metrics),
             watch: shared.outages.watch("promoting what is due"),
             stop: stop.clone(),
-            failed_at: Some(Instant::now()),
+            streak: Streak::of(GRACE),
         };
         upkeep.spawn_vital(panicked, promoter.run());
         let maintenance = Maintenance {
@@ -227,7 +230,7 @@ impl Dispatcher {
             metrics: Arc::clone(&shared.metrics),
             watch: shared.outages.watch("heartbeat"),
             stop: self.stages.upkeep.stop.clone(),
-            streak: Streak::default(),
+            streak: Streak::of(SILENCE),
         }
     }
 
@@ -283,12 +286,16 @@ async fn drain(id: DispatcherId, database: &Database, stages: &Stages, timeout: 
 }
 
 async fn leave(id: DispatcherId, database: &Database) -> Result<(), StoreError> {
-    let mut conn = database.connection().await?;
-    let released = leases::release_all(&mut conn, id).await?;
+    let leaving = async |conn: &mut _| {
+        let released = leases::release_all(conn, id).await?;
+        dispatchers::remove(conn, id).await?;
+        Ok(released)
+    };
+    let released = database.run(LEAVE_TIMEOUT, leaving).await.flatten()?;
     if released > 0 {
         info!(released, "Gave {released} leases back");
     }
-    dispatchers::remove(&mut conn, id).await
+    Ok(())
 }
 
 /// Wakes the claimer when somebody says that something is ready.

@@ -10,6 +10,7 @@ use tracing::warn;
 
 use crate::metrics::Metrics;
 use crate::outage::Watch;
+use crate::streak::Streak;
 use crate::wakeup::Wakeup;
 
 /// Between heartbeats: a fifth of the silence that makes a peer free our leases, so that some may be late.
@@ -17,9 +18,10 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// Silence after which a dispatcher counts as dead. Shorter, and a pause of its machine costs second sends; longer, and
 /// what a killed one held waits.
 const SILENCE_SECONDS: i32 = 10;
-const SILENCE: Duration = Duration::from_secs(10);
-/// The longest time between two heartbeats of ours that is no break.
-const LONGEST_GAP: Duration = Duration::from_secs(5);
+pub(crate) const SILENCE: Duration = Duration::from_secs(10);
+/// How long a heartbeat may take before another is tried, on another connection. Longer, and one connection that nothing
+/// comes through any more costs this dispatcher its leases; shorter, and a slow commit counts as none.
+const DEADLINE: Duration = Duration::from_secs(3);
 
 /// The one task that beats.
 pub(crate) struct Heartbeat {
@@ -31,35 +33,6 @@ pub(crate) struct Heartbeat {
     pub(crate) watch: Watch,
     pub(crate) stop: CancellationToken,
     pub(crate) streak: Streak,
-}
-
-/// Since when our own heartbeat has succeeded without a break. After an outage of PostgreSQL, or when this process was
-/// frozen, everybody else looks silent; only a long streak entitles to judge.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Streak {
-    since: Option<Instant>,
-    last: Option<Instant>,
-}
-
-impl Streak {
-    fn beat_at(&mut self, now: Instant) {
-        let is_unbroken = self
-            .last
-            .is_some_and(|last| now.duration_since(last) <= LONGEST_GAP);
-        if !is_unbroken {
-            self.since = Some(now);
-        }
-        self.last = Some(now);
-    }
-
-    fn broken(&mut self) {
-        *self = Self::default();
-    }
-
-    fn entitles_to_judge(&self, now: Instant) -> bool {
-        self.since
-            .is_some_and(|since| now.duration_since(since) >= SILENCE)
-    }
 }
 
 impl Heartbeat {
@@ -95,55 +68,29 @@ impl Heartbeat {
     }
 
     async fn beat(&mut self) -> Result<(), StoreError> {
-        let mut conn = self.database.connection().await?;
-        dispatchers::beat(&mut conn, self.dispatcher_id, &self.hostname).await?;
+        let (id, hostname) = (self.dispatcher_id, &self.hostname);
+        let beating = async |conn: &mut _| dispatchers::beat(conn, id, hostname).await;
+        self.database.run(DEADLINE, beating).await.flatten()?;
         let now = Instant::now();
-        self.streak.beat_at(now);
+        self.streak.answered(now);
         if self.streak.entitles_to_judge(now) {
-            let freed = dispatchers::end_leases_of_silent(&mut conn, SILENCE_SECONDS).await?;
-            if freed > 0 {
-                warn!(
-                    freed,
-                    "Freed {freed} leases of dispatchers that have fallen silent"
-                );
-                self.metrics.leases_of_silent.add(freed);
-                self.wakeup.hint_all();
-            }
+            self.free_leases_of_silent().await?;
         }
         Ok(())
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn after(start: Instant, seconds: u64) -> Instant {
-        start + Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn only_an_unbroken_streak_entitles_to_judge() {
-        let start = Instant::now();
-        let mut streak = Streak::default();
-        for seconds in [0, 2, 4, 6, 8] {
-            streak.beat_at(after(start, seconds));
-            assert!(!streak.entitles_to_judge(after(start, seconds)));
+    async fn free_leases_of_silent(&self) -> Result<(), StoreError> {
+        let freeing =
+            async |conn: &mut _| dispatchers::end_leases_of_silent(conn, SILENCE_SECONDS).await;
+        let freed = self.database.run(DEADLINE, freeing).await.flatten()?;
+        if freed > 0 {
+            warn!(
+                freed,
+                "Freed {freed} leases of dispatchers that have fallen silent"
+            );
+            self.metrics.leases_of_silent.add(freed);
+            self.wakeup.hint_all();
         }
-        streak.beat_at(after(start, 10));
-        assert!(streak.entitles_to_judge(after(start, 10)));
-    }
-
-    #[test]
-    fn a_failure_or_a_freeze_breaks_the_streak() {
-        let start = Instant::now();
-        let mut streak = Streak::default();
-        (0..=10).for_each(|seconds| streak.beat_at(after(start, seconds)));
-        let mut frozen = streak;
-        frozen.beat_at(after(start, 60));
-        assert!(!frozen.entitles_to_judge(after(start, 60)));
-        streak.broken();
-        streak.beat_at(after(start, 12));
-        assert!(!streak.entitles_to_judge(after(start, 12)));
+        Ok(())
     }
 }

@@ -26,6 +26,7 @@ mod recorder;
 mod request;
 mod signals;
 mod stage;
+mod streak;
 mod targets;
 mod wakeup;
 

@@ -31,6 +31,9 @@ const MAX_BATCH: usize = 200;
 const ENOUGH: usize = 64;
 /// How long a result waits for others, unless somebody waits for it. Longer would only hold permits.
 const GATHER_FOR: Duration = Duration::from_millis(5);
+/// How long writing a batch may take. Longer, and results wait behind a connection that nothing comes through any more;
+/// shorter, and a slow disk has them written again in vain.
+const DEADLINE: Duration = Duration::from_secs(10);
 /// After so many failures of a whole batch its results are written one by one: it may be one of them that fails.
 const WHOLE_TRIES: u32 = 3;
 
@@ -127,11 +130,8 @@ impl Recorder {
         if changes.is_empty() || self.give_up.is_cancelled() {
             return;
         }
-        let changed = async {
-            let mut conn = self.database.connection().await?;
-            self.circuits.apply(&mut conn, changes).await
-        };
-        if let Err(error) = changed.await {
+        let changing = async |conn: &mut _| self.circuits.apply(conn, changes).await;
+        if let Err(error) = self.database.run(DEADLINE, changing).await.flatten() {
             debug!(%error, "Circuits could not be changed, which is left to the next attempts");
         }
     }
@@ -158,12 +158,25 @@ impl Recorder {
     }
 
     async fn write_until_done(&mut self, mut batch: Batch) {
+        let give_up = self.give_up.clone();
+        let writing = self.write_again_and_again(&mut batch);
+        if give_up.run_until_cancelled(writing).await.is_none() {
+            let count = batch.finished.len() + batch.unused.len();
+            warn!(
+                count,
+                "Stopped before {count} results were written, their leases will expire"
+            );
+        }
+    }
+
+    /// Cancel safety: what has not been written yet, or perhaps has, is still in the batch.
+    async fn write_again_and_again(&mut self, batch: &mut Batch) {
         let mut tries = 0_u32;
-        while !self.give_up.is_cancelled() {
+        loop {
             let written = if tries < WHOLE_TRIES {
-                self.write_whole(&mut batch).await
+                self.write_whole(batch).await
             } else {
-                self.write_one_by_one(&mut batch).await
+                self.write_one_by_one(batch).await
             };
             tries = tries.saturating_add(1);
             match written {
@@ -174,35 +187,21 @@ impl Recorder {
                 }
                 Err(error @ StoreError::Unavailable(_)) => {
                     let wait = self.watch.failed(&error);
-                    self.pause(wait).await;
+                    tokio::time::sleep(wait).await;
                 }
             }
         }
-        let count = batch.finished.len() + batch.unused.len();
-        warn!(
-            count,
-            "Stopped before {count} results were written, their leases will expire"
-        );
-    }
-
-    async fn pause(&self, wait: Duration) {
-        let _ = tokio::time::timeout(wait, self.give_up.cancelled()).await;
     }
 
     async fn write_whole(&self, batch: &mut Batch) -> Result<(), StoreError> {
-        let mut conn = self.database.connection().await?;
         let begun = Instant::now();
         if !batch.finished.is_empty() {
-            let recorded =
-                recording::record(&mut conn, self.dispatcher_id, &batch.finished).await?;
-            self.note(&batch.finished, &recorded);
+            self.record(&batch.finished).await?;
             batch.finished.clear();
         }
         if !batch.unused.is_empty() {
-            leases::give_back(&mut conn, &batch.unused).await?;
-            self.metrics.given_back.add(batch.unused.len());
+            self.give_back(&batch.unused).await?;
             batch.unused.clear();
-            self.wakeup.hint_all();
         }
         self.metrics.record_seconds.observe(begun.elapsed());
         Ok(())
@@ -212,20 +211,9 @@ impl Recorder {
     /// lease expires, and the attempt shows as lost.
     async fn write_one_by_one(&self, batch: &mut Batch) -> Result<(), StoreError> {
         let mut unavailable = None;
-        let mut waiting = std::mem::take(&mut batch.finished).into_iter();
-        while let Some(one) = waiting.next() {
-            // A connection of its own for each: a failure may have cost the last one.
-            let mut conn = match self.database.connection().await {
-                Ok(conn) => conn,
-                Err(error) => {
-                    batch.finished.push(one);
-                    batch.finished.extend(waiting);
-                    return Err(error);
-                }
-            };
-            let alone = std::slice::from_ref(&one);
-            match recording::record(&mut conn, self.dispatcher_id, alone).await {
-                Ok(recorded) => self.note(alone, &recorded),
+        for one in std::mem::take(&mut batch.finished) {
+            match self.record(std::slice::from_ref(&one)).await {
+                Ok(()) => {}
                 Err(error @ StoreError::Unavailable(_)) => {
                     unavailable = Some(error);
                     batch.finished.push(one);
@@ -236,10 +224,36 @@ impl Recorder {
                 }
             }
         }
-        match unavailable {
-            Some(error) => Err(error),
-            None => self.write_whole(batch).await,
+        for one in std::mem::take(&mut batch.unused) {
+            match self.give_back(std::slice::from_ref(&one)).await {
+                Ok(()) => {}
+                Err(error @ StoreError::Unavailable(_)) => {
+                    unavailable = Some(error);
+                    batch.unused.push(one);
+                }
+                Err(error) => {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    error!(delivery.id = %one.delivery_id, cause, "A lease can't be given back, it will expire: {error}");
+                }
+            }
         }
+        unavailable.map_or(Ok(()), Err)
+    }
+
+    async fn record(&self, finished: &[FinishedAttempt]) -> Result<(), StoreError> {
+        let id = self.dispatcher_id;
+        let recording = async |conn: &mut _| recording::record(conn, id, finished).await;
+        let recorded = self.database.run(DEADLINE, recording).await.flatten()?;
+        self.note(finished, &recorded);
+        Ok(())
+    }
+
+    async fn give_back(&self, unused: &[UnusedLease]) -> Result<(), StoreError> {
+        let giving = async |conn: &mut _| leases::give_back(conn, unused).await;
+        self.database.run(DEADLINE, giving).await.flatten()?;
+        self.metrics.given_back.add(unused.len());
+        self.wakeup.hint_all();
+        Ok(())
     }
 
     fn note(&self, finished: &[FinishedAttempt], recorded: &HashSet<LeaseToken>) {

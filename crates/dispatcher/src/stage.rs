@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reprise_core::panic_alarm::PanicAlarm;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -13,18 +14,6 @@ pub(crate) struct Stage {
     pub(crate) stop: CancellationToken,
 }
 
-/// Tells, when it is dropped by a panic, that a task is gone that the others can't do without.
-#[derive(Debug)]
-struct PanicAlarm(CancellationToken);
-
-impl Drop for PanicAlarm {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.cancel();
-        }
-    }
-}
-
 impl Stage {
     /// Starts a task that the dispatcher can't do without. (An attempt's panic costs that attempt only.)
     pub(crate) fn spawn_vital(
@@ -32,7 +21,7 @@ impl Stage {
         panicked: &CancellationToken,
         task: impl Future<Output = ()> + Send + 'static,
     ) {
-        let alarm = PanicAlarm(panicked.clone());
+        let alarm = PanicAlarm::new(panicked);
         self.tasks.spawn(async move {
             let _alarm = alarm;
             task.await;

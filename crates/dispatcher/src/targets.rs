@@ -84,8 +84,8 @@ impl Targets {
         }
     }
 
-    /// The target of a claim, as it is since the version that was claimed. `None` when [`refresh`](Self::refresh) could
-    /// not load it.
+    /// The target of a claim, as it is since the version that was claimed. `None` when [`load`](Self::load) could not
+    /// read it.
     pub(crate) fn get(&self, claim: &Claim) -> Option<Arc<Target>> {
         self.cache
             .get(&claim.endpoint_id)
@@ -93,30 +93,34 @@ impl Targets {
             .cloned()
     }
 
-    /// Loads what the claims need and the cache lacks. An endpoint that can't be read is logged and left out.
-    ///
-    /// # Errors
-    ///
-    /// PostgreSQL can't be asked.
-    pub(crate) async fn refresh(
-        &mut self,
-        conn: &mut AsyncPgConnection,
-        claims: &[Claim],
-    ) -> Result<(), StoreError> {
-        let missing: HashSet<(TenantId, EndpointId)> = claims
+    /// The endpoints of claims that are to be loaded first.
+    pub(crate) fn missing(&self, claims: &[Claim]) -> Vec<(TenantId, EndpointId)> {
+        let missing: HashSet<_> = claims
             .iter()
             .filter(|claim| self.get(claim).is_none())
             .map(|claim| (claim.tenant_id, claim.endpoint_id))
             .collect();
+        missing.into_iter().collect()
+    }
+
+    /// Loads what the cache lacks. An endpoint that can't be read is logged and left out.
+    ///
+    /// # Errors
+    ///
+    /// PostgreSQL can't be asked.
+    pub(crate) async fn load(
+        &mut self,
+        conn: &mut AsyncPgConnection,
+        missing: &[(TenantId, EndpointId)],
+    ) -> Result<(), StoreError> {
         if missing.is_empty() {
             return Ok(());
         }
         if self.cache.len() + missing.len() > MAX_CACHED {
             self.cache.clear();
         }
-        let missing: Vec<_> = missing.into_iter().collect();
-        match endpoints::load(conn, &self.keys, &missing).await {
-            Err(StoreError::Corrupt(_)) => self.load_one_by_one(conn, &missing).await,
+        match endpoints::load(conn, &self.keys, missing).await {
+            Err(StoreError::Corrupt(_)) => self.load_one_by_one(conn, missing).await,
             Err(error) => Err(error),
             Ok(loaded) => {
                 self.insert(loaded);

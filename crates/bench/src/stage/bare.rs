@@ -69,7 +69,9 @@ impl Stage {
                 .get_result(&mut self.conn)
                 .await?;
         let file = PathBuf::from(directory.path).with_file_name("bare-disk");
-        let disk = thread::spawn(move || write_pages(&file, per_second, duration));
+        let disk = thread::Builder::new()
+            .name("disk".to_owned())
+            .spawn(move || write_pages(&file, per_second, duration))?;
         let pace = Pace::Open {
             per_second,
             duration,
@@ -109,7 +111,7 @@ fn write_pages(path: &Path, per_second: u32, duration: Duration) -> io::Result<V
         file.write_all_at(&PAGE, page * 8_192)?;
         file.sync_data()?;
         times.push(at.elapsed());
-        thread::sleep(pause.saturating_sub(at.elapsed()));
+        thread::park_timeout(pause.saturating_sub(at.elapsed()));
     }
     fs::remove_file(path)?;
     Ok(times)

@@ -1,11 +1,14 @@
 //! Single connections to PostgreSQL: their time-outs, and TLS where the URL asks for it.
 
+mod hosts;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::ConnectionError;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
+use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{CancelToken, Config, NoTls, Socket};
@@ -13,7 +16,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::StoreError;
 
-/// How long each host of the URL may take to accept a connection, unless the URL says it (`connect_timeout`).
+/// How long each host of the URL may take until a connection can be used, unless the URL says it (`connect_timeout`): name
+/// lookup, TCP, TLS, authentication and the session's settings.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// When a silent connection is asked for a sign of life, and how long data may stay unacknowledged. Longer, and a
 /// cut cable is found late; the operating system's default of two hours would leave a listener deaf that long.
@@ -31,6 +35,16 @@ const PLANNING: &str = "SET plan_cache_mode = force_generic_plan;
     SET enable_incremental_sort = off;
     SET jit = off";
 
+/// When PostgreSQL gives up on us: it ends the session of a program that was frozen, cut off or lost its machine in the
+/// middle of a transaction, and with it the locks that others wait for. Longer, and an endpoint's deliveries wait; shorter
+/// than a pause of a busy machine, and work that was going well is thrown away. By its own defaults it would wait for ever
+/// where the kernel still answers, and two hours where nothing does.
+const ABANDONMENT: &str = "SET idle_in_transaction_session_timeout = '10s';
+    SET tcp_keepalives_idle = 20;
+    SET tcp_keepalives_interval = 5;
+    SET tcp_keepalives_count = 4;
+    SET tcp_user_timeout = '20s'";
+
 /// Connects. With `sslmode=require` in the URL the connection is encrypted, and the server's certificate is verified
 /// against the system's authorities (or those of `SSL_CERT_FILE`) for the URL's host name, as libpq's `verify-full`
 /// does: encryption without verification keeps nobody out. With any other `sslmode`, or none, it is plain.
@@ -44,20 +58,35 @@ pub async fn connect(database_url: &str) -> Result<AsyncPgConnection, StoreError
         .map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
-/// [`connect`] with the error that the pool wants.
+/// [`connect`] with the error that the pool wants: that of the last host.
 pub(super) async fn establish(database_url: &str) -> Result<AsyncPgConnection, ConnectionError> {
-    let mut config: Config = database_url.parse().map_err(bad_connection)?;
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(CONNECT_TIMEOUT);
+    let config: Config = database_url.parse().map_err(bad_connection)?;
+    let patience = config
+        .get_connect_timeout()
+        .copied()
+        .unwrap_or(CONNECT_TIMEOUT);
+    let mut fault = ConnectionError::BadConnection("the URL names no host".to_owned());
+    for host in hosts::one_by_one(&config) {
+        match timeout(patience, establish_at(host)).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => fault = error,
+            Err(_) => {
+                let seconds = patience.as_secs();
+                fault = ConnectionError::BadConnection(format!("no answer within {seconds} s"));
+            }
+        }
     }
-    config
-        .keepalives_idle(SILENCE_TIMEOUT)
+    Err(fault)
+}
+
+async fn establish_at(mut host: Config) -> Result<AsyncPgConnection, ConnectionError> {
+    host.keepalives_idle(SILENCE_TIMEOUT)
         .keepalives_interval(SILENCE_TIMEOUT / 4)
         .tcp_user_timeout(SILENCE_TIMEOUT);
-    if config.get_ssl_mode() == SslMode::Require {
-        establish_with(&config, MakeRustlsConnect::new(verifying_tls()?)).await
+    if host.get_ssl_mode() == SslMode::Require {
+        establish_with(&host, MakeRustlsConnect::new(verifying_tls()?)).await
     } else {
-        establish_with(&config, NoTls).await
+        establish_with(&host, NoTls).await
     }
 }
 
@@ -86,7 +115,7 @@ where
     let mut connection =
         AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
     connection
-        .batch_execute(PLANNING)
+        .batch_execute(&format!("{PLANNING};{ABANDONMENT}"))
         .await
         .map_err(bad_connection)?;
     Ok(connection)

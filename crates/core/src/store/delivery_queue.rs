@@ -4,6 +4,7 @@ mod depth;
 mod express;
 mod limited;
 mod ready;
+mod vacuum;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub use ready::{
     Candidate, ClaimRequest, MAX_ENDPOINT_HOPS, MAX_TENANT_HOPS, ReadyClaim, Walk, WalkPosition,
     claim_ready, find_ready,
 };
+pub use vacuum::{dead_rows, vacuum};
 
 use crate::ids::{AttemptId, DeliveryId, EndpointId, EventId, LeaseToken, TenantId};
 

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use reprise_core::failpoint;
+use reprise_core::store::StoreError;
 use reprise_core::store::delivery_queue::Claim;
 use reprise_core::store::messages::load_messages;
-use reprise_core::store::{AsyncPgConnection, StoreError};
 use tracing::error;
 
-use super::Claimer;
+use super::{Claimer, DEADLINE};
 use crate::attempt::{self, Job};
 use crate::in_flight::Permits;
 use crate::messages::Messages;
@@ -26,11 +26,7 @@ pub(super) struct Claimed {
 
 impl Claimer {
     /// Loads what the claims need and starts their attempts. When that fails all are given back.
-    pub(super) async fn start(
-        &mut self,
-        conn: &mut AsyncPgConnection,
-        claimed: Claimed,
-    ) -> Result<(), StoreError> {
+    pub(super) async fn start(&mut self, claimed: Claimed) -> Result<(), StoreError> {
         let Claimed {
             claims,
             mut permits,
@@ -39,7 +35,7 @@ impl Claimer {
         } = claimed;
         failpoint::hit("after_claim");
         self.metrics.claimed(&claims);
-        let messages = match self.load(conn, &claims, messages).await {
+        let messages = match self.load(&claims, messages).await {
             Ok(messages) => messages,
             Err(error) => {
                 self.give_back(&claims, permits, attempt::unused).await;
@@ -98,14 +94,23 @@ impl Claimer {
     /// The messages of the claims, and their targets into the cache.
     async fn load(
         &mut self,
-        conn: &mut AsyncPgConnection,
         claims: &[Claim],
         messages: Option<Messages>,
     ) -> Result<Messages, StoreError> {
-        self.targets.refresh(conn, claims).await?;
+        let missing = self.targets.missing(claims);
+        let targets = &mut self.targets;
         match messages {
-            Some(messages) => Ok(messages),
-            None => Ok(load_messages(conn, claims).await?.into()),
+            Some(messages) if missing.is_empty() => Ok(messages),
+            messages => {
+                let loading = async |conn: &mut _| {
+                    targets.load(conn, &missing).await?;
+                    match messages {
+                        Some(messages) => Ok(messages),
+                        None => Ok(load_messages(conn, claims).await?.into()),
+                    }
+                };
+                self.database.run(DEADLINE, loading).await.flatten()
+            }
         }
     }
 }

@@ -34,7 +34,6 @@ async fn dispatcher_comes_back_by_itself_and_delivers_what_waited() {
     let recovered = |line: &str| line.contains("PostgreSQL is back").then_some(());
     dispatcher.process.wait_for_line(recovered, PATIENCE).await;
 
-    let world = World::reopen(cluster.url(), &world);
     world.publish(b"{}").await;
     world
         .wait_for_status(endpoint, DeliveryStatus::Delivered)
@@ -73,7 +72,6 @@ async fn result_that_waits_through_an_outage_is_recorded_and_nothing_is_sent_twi
     }
     cluster.restart();
 
-    let world = World::reopen(cluster.url(), &world);
     let delivery = world
         .wait_for_status(endpoint, DeliveryStatus::Delivered)
         .await;

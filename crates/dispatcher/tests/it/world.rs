@@ -5,6 +5,8 @@
 use std::time::Duration;
 
 use diesel_async::RunQueryDsl as _;
+use diesel_async::pooled_connection::AsyncDieselConnectionManager;
+use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
 use reprise_core::attempt::Attempt;
 use reprise_core::custom_headers::CustomHeaders;
 use reprise_core::delivery::{Delivery, DeliveryStatus};
@@ -21,8 +23,8 @@ use reprise_core::store::endpoints::{EndpointChange, NewEndpoint};
 use reprise_core::store::events::{self, NewEvent, Published};
 use reprise_core::store::replays::{self, ReplayOrder, Urgency};
 use reprise_core::store::{
-    AsyncPgConnection, Database, attempts, deliveries, endpoints, notifications, subscriptions,
-    tenants, users,
+    AsyncPgConnection, attempts, deliveries, endpoints, notifications, subscriptions, tenants,
+    users,
 };
 use reprise_testkit::fixture::SECRET_KEY;
 use reprise_testkit::polling::poll_until;
@@ -32,7 +34,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A tenant in a database.
 pub(crate) struct World {
-    database: Database,
+    pool: Pool<AsyncPgConnection>,
     pub(crate) keys: KeyRing,
     pub(crate) tenant_id: TenantId,
     owner: UserId,
@@ -62,10 +64,12 @@ pub(crate) fn retries(delays: &[Duration]) -> RetryPolicy {
 impl World {
     /// A tenant with a user in the database at `url`.
     pub(crate) async fn create(url: &str) -> Self {
-        let database = Database::new(url, 2);
         let key = SecretKey::parse(SECRET_KEY).expect("the testkit's key");
         let tenant_id = TenantId::new();
-        let mut conn = database.connection().await.expect("a connection");
+        // Looked after before each use, so that it outlives its server.
+        let manager = AsyncDieselConnectionManager::new(url);
+        let pool = Pool::builder().max_size(2).build_unchecked(manager);
+        let mut conn = pool.get().await.expect("a connection");
         tenants::insert(&mut conn, tenant_id, "test")
             .await
             .expect("a tenant");
@@ -75,27 +79,17 @@ impl World {
             .expect("a user");
         drop(conn);
         Self {
-            database,
+            pool,
             keys: KeyRing::new(key, Vec::new()),
             tenant_id,
             owner,
         }
     }
 
-    /// The same tenant, after its server was restarted: the old pool's connections are dead.
-    pub(crate) fn reopen(url: &str, former: &Self) -> Self {
-        Self {
-            database: Database::new(url, 2),
-            keys: former.keys.clone(),
-            tenant_id: former.tenant_id,
-            owner: former.owner,
-        }
-    }
-
-    /// A connection to look at rows with.
-    pub(crate) async fn conn(&self) -> impl std::ops::DerefMut<Target = AsyncPgConnection> + '_ {
-        // The pool's own patience is three seconds by the clock on the wall.
-        let found = poll_until(PATIENCE, async || self.database.connection().await.ok());
+    /// A connection to make and look at rows with.
+    pub(crate) async fn conn(&self) -> PooledConnection<'_, AsyncPgConnection> {
+        // The pool's own patience is by the clock on the wall.
+        let found = poll_until(PATIENCE, async || self.pool.get().await.ok());
         found.await.expect("a connection")
     }
 
