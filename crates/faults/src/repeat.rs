@@ -1,8 +1,14 @@
-//! The same fault again and again, at other moments.
+//! The same fault again and again, at other moments or places.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
-use futures_util::{StreamExt as _, stream};
 use rand::{RngExt as _, rngs::StdRng};
 use reprise_testkit::seed::{Seed, seeds};
 
@@ -16,15 +22,49 @@ const AT_ONCE: usize = 4;
 /// # Panics
 ///
 /// When one of them does; its seed is told.
-pub async fn repeat(work: impl AsyncFn(Seed)) {
-    let runs = seeds(REPETITIONS).into_iter().map(async |seed| {
+pub fn repeat(work: impl AsyncFn(Seed) + Sync) {
+    each(&seeds(REPETITIONS), async |seed| {
         let _told = seed.told_on_panic();
-        work(seed).await;
+        work(*seed).await;
     });
-    stream::iter(runs)
-        .buffer_unordered(AT_ONCE)
-        .collect::<Vec<()>>()
-        .await;
+}
+
+/// Runs `work` with each of these, some at once. Each run has a runtime of its own: dropping a database blocks its
+/// thread until PostgreSQL has seen all of its sessions, and one whose client waits for that thread it never would.
+///
+/// # Panics
+///
+/// When one of them does.
+pub fn each<T: Sync>(these: &[T], work: impl AsyncFn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    let panics = Mutex::new(Vec::new());
+    let run_all = || {
+        while let Some(this) = these.get(next.fetch_add(1, Ordering::SeqCst)) {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .expect("a runtime can be built");
+            let run = std::panic::AssertUnwindSafe(|| runtime.block_on(work(this)));
+            if let Err(panic) = std::panic::catch_unwind(run) {
+                panics
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(panic);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(these.len()) {
+            scope.spawn(run_all);
+        }
+    });
+    let panics = panics.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (failed, all) = (panics.len(), these.len());
+    if let Some(first) = panics.into_iter().next() {
+        eprintln!("{failed} of {all} runs failed");
+        std::panic::resume_unwind(first);
+    }
 }
 
 /// A moment between two.

@@ -13,6 +13,7 @@ pub mod fixture;
 pub mod http;
 pub mod journal;
 pub mod ledger;
+pub mod link;
 pub mod metrics;
 pub mod polling;
 pub mod process;

@@ -125,12 +125,30 @@ impl Sql {
         );
     }
 
-    /// Opens a connection, to be held for a while.
+    /// Opens a session, to be held for a while.
     ///
     /// # Errors
     ///
     /// What PostgreSQL says.
-    pub async fn connect(&self) -> Result<AsyncPgConnection, StoreError> {
+    pub async fn session(&self) -> Result<Session, StoreError> {
+        self.connect().await.map(Session)
+    }
+
+    async fn connect(&self) -> Result<AsyncPgConnection, StoreError> {
         reprise_core::store::connect(&self.url).await
+    }
+}
+
+/// A session of somebody else's.
+pub struct Session(AsyncPgConnection);
+
+impl Session {
+    /// Runs statements.
+    ///
+    /// # Errors
+    ///
+    /// What PostgreSQL says.
+    pub async fn execute(&mut self, statements: &str) -> Result<(), StoreError> {
+        Ok(self.0.batch_execute(statements).await?)
     }
 }

@@ -73,8 +73,8 @@ impl World {
         let database = TestDatabase::create().await;
         let wire = Wire::to(database.url()).await;
         let tenant = Tenant::create(database.url(), "acme").await;
-        // One connection: whoever leaves it busy is in everybody's way.
-        let few = [("REPRISE_DATABASE_CONNECTIONS", "1")];
+        // Few connections: whoever leaves them busy is in everybody's way.
+        let few = [("REPRISE_DATABASE_CONNECTIONS", "2")];
         let api = Api::start_with(wire.url(), &few).await;
         let sql = Sql::at(database.url());
         let world = Self {

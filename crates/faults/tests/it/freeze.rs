@@ -23,12 +23,17 @@ async fn metric(dispatcher: &Dispatcher, sample: &str) -> Option<f64> {
     metrics::value(&text, sample)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dispatcher_frozen_until_its_heirs_have_taken_over_changes_nothing() {
+#[test]
+fn dispatcher_frozen_until_its_heirs_have_taken_over_changes_nothing() {
     repeat(async |seed: Seed| {
         let database = TestDatabase::create().await;
-        let mut stage = Stage::start(database.url(), &Setting::default()).await;
-        stage.wait_for_more(1).await;
+        // Slow, so that it has something in flight at any moment.
+        let setting = Setting {
+            delay: Duration::from_millis(400),
+            ..Setting::default()
+        };
+        let mut stage = Stage::start(database.url(), &setting).await;
+        stage.wait_for_more(5).await;
         tokio::time::sleep(moment(&mut seed.rng(), 0, 2_000)).await;
         stage.dispatchers[0].process.stop();
         let in_flight = stage.leased().await;
@@ -42,8 +47,7 @@ async fn dispatcher_frozen_until_its_heirs_have_taken_over_changes_nothing() {
         let verdict = stage.settle().await;
         tell("dispatcher frozen and thawed", in_flight, &verdict);
         verdict.hold(in_flight);
-    })
-    .await;
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

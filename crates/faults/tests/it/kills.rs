@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reprise_faults::repeat::{moment, repeat};
+use reprise_faults::repeat::{each, moment, repeat};
 use reprise_faults::stage::{PATIENCE, Setting, Stage, tell};
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::fixture::Dispatcher;
@@ -17,8 +17,8 @@ async fn pause(moment: Duration) {
     tokio::time::sleep(moment).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dispatcher_killed_at_a_random_moment_loses_nothing_and_doubles_what_it_had_in_flight() {
+#[test]
+fn dispatcher_killed_at_a_random_moment_loses_nothing_and_doubles_what_it_had_in_flight() {
     repeat(async |seed: Seed| {
         let database = TestDatabase::create().await;
         let mut stage = Stage::start(database.url(), &Setting::default()).await;
@@ -34,12 +34,11 @@ async fn dispatcher_killed_at_a_random_moment_loses_nothing_and_doubles_what_it_
         let lost = "SELECT count(*) FROM attempts WHERE error_kind = 'lost'";
         let lost = stage.sql.number(lost).await;
         assert!(usize::try_from(lost).expect("a count") <= in_flight);
-    })
-    .await;
+    });
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn api_killed_at_a_random_moment_loses_nothing_and_doubles_nothing() {
+#[test]
+fn api_killed_at_a_random_moment_loses_nothing_and_doubles_nothing() {
     repeat(async |seed: Seed| {
         let database = TestDatabase::create().await;
         let mut stage = Stage::start(database.url(), &Setting::default()).await;
@@ -54,12 +53,11 @@ async fn api_killed_at_a_random_moment_loses_nothing_and_doubles_nothing() {
         let verdict = stage.settle().await;
         tell("API killed three times", 0, &verdict);
         verdict.hold(0);
-    })
-    .await;
+    });
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn api_and_dispatchers_killed_at_once_lose_nothing() {
+#[test]
+fn api_and_dispatchers_killed_at_once_lose_nothing() {
     repeat(async |seed: Seed| {
         let database = TestDatabase::create().await;
         let mut stage = Stage::start(database.url(), &Setting::default()).await;
@@ -77,8 +75,7 @@ async fn api_and_dispatchers_killed_at_once_lose_nothing() {
         let verdict = stage.settle().await;
         tell("API and both dispatchers killed", in_flight, &verdict);
         verdict.hold(in_flight);
-    })
-    .await;
+    });
 }
 
 /// Lets one of two dispatchers die at a failpoint, and holds the account.
@@ -102,43 +99,46 @@ fn one_dispatcher() -> Setting {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dispatcher_killed_at_any_step_of_a_delivery_loses_nothing() {
-    let limited = Setting {
-        endpoint: json!({"timeout_seconds": 5, "max_in_flight": 8}),
-        ..one_dispatcher()
-    };
-    tokio::join!(
-        die_at("after_claim=kill@3", one_dispatcher()),
-        die_at("after_send=kill@7", one_dispatcher()),
-        die_at("before_record=kill@5", one_dispatcher()),
-        die_at("after_record=kill@5", one_dispatcher()),
-        die_at("in_claim_limited=kill@5", limited),
-    );
+#[test]
+fn dispatcher_killed_at_any_step_of_a_delivery_loses_nothing() {
+    let places = [
+        "after_claim=kill@3",
+        "after_send=kill@7",
+        "before_record=kill@5",
+        "after_record=kill@5",
+        "in_claim_limited=kill@5",
+    ];
+    each(&places, async |place| {
+        let mut setting = one_dispatcher();
+        if place.starts_with("in_claim_limited") {
+            setting.endpoint["max_in_flight"] = json!(8);
+        }
+        die_at(place, setting).await;
+    });
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn api_killed_at_any_step_of_publishing_loses_nothing_and_doubles_nothing() {
-    let die_at = async |failpoint: &str| {
+#[test]
+fn api_killed_at_any_step_of_publishing_loses_nothing_and_doubles_nothing() {
+    let places = [
+        "before_store=kill@9",
+        "after_store=kill@9",
+        "before_answer=kill@9",
+    ];
+    each(&places, async |place| {
         let database = TestDatabase::create().await;
-        let armed = [("REPRISE_FAILPOINTS", failpoint)];
+        let armed = [("REPRISE_FAILPOINTS", *place)];
         let mut stage = Stage::start_with(database.url(), &one_dispatcher(), &armed).await;
         stage.api.process.wait_exit(SOON).await;
         stage.replace_api().await;
         stage.wait_for_more(20).await;
         let verdict = stage.settle().await;
-        tell(failpoint, 0, &verdict);
+        tell(place, 0, &verdict);
         verdict.hold(0);
-    };
-    tokio::join!(
-        die_at("before_store=kill@9"),
-        die_at("after_store=kill@9"),
-        die_at("before_answer=kill@9"),
-    );
+    });
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dispatchers_that_are_told_to_stop_under_load_double_nothing() {
+#[test]
+fn dispatchers_that_are_told_to_stop_under_load_double_nothing() {
     repeat(async |seed: Seed| {
         let database = TestDatabase::create().await;
         let mut stage = Stage::start(database.url(), &Setting::default()).await;
@@ -154,12 +154,11 @@ async fn dispatchers_that_are_told_to_stop_under_load_double_nothing() {
         let verdict = stage.settle().await;
         tell("dispatcher stopped three times", 0, &verdict);
         verdict.hold(0);
-    })
-    .await;
+    });
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn api_that_is_told_to_stop_under_load_answers_what_it_has_taken() {
+#[test]
+fn api_that_is_told_to_stop_under_load_answers_what_it_has_taken() {
     repeat(async |seed: Seed| {
         let database = TestDatabase::create().await;
         let mut stage = Stage::start(database.url(), &Setting::default()).await;
@@ -175,6 +174,5 @@ async fn api_that_is_told_to_stop_under_load_answers_what_it_has_taken() {
         let verdict = stage.settle().await;
         tell("API stopped three times", 0, &verdict);
         verdict.hold(0);
-    })
-    .await;
+    });
 }

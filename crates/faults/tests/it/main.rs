@@ -4,6 +4,7 @@ mod clocks;
 mod disconnects;
 mod freeze;
 mod kills;
+mod network;
 mod poison;
 mod postgres;
 mod sqlstates;

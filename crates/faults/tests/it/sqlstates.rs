@@ -1,7 +1,7 @@
-//! Errors of PostgreSQL that pass: a full disk, no connection left, a conflict, a deadlock, a server that only reads; and
-//! one that is none of them.
+//! Errors of PostgreSQL that pass: a full disk, no connection left, a conflict, a deadlock, a server that only reads.
 
-use reprise_faults::stage::{Setting, Stage, tell};
+use reprise_faults::repeat::each;
+use reprise_faults::stage::{PATIENCE, Setting, Stage, tell};
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::sql::Sql;
 
@@ -18,8 +18,16 @@ const PLACES: [(&str, &str); 5] = [
     ("dispatchers", "INSERT OR UPDATE"),
 ];
 
-/// Lets the statements of all places fail with `code`, each [`FAILURES`] times. A sequence counts, since nothing rolls it back.
-async fn inject(sql: &Sql, code: &str) {
+/// When a statement fails: as it begins, or when all that it did is to be committed.
+#[derive(Clone, Copy)]
+enum When {
+    AtOnce,
+    AtCommit,
+}
+
+/// Makes triggers that let statements fail with `code`, the first [`FAILURES`] times after [`begin`]. Sequences count,
+/// since nothing rolls them back. Made before there is load, which would wait in a circle with it for locks.
+async fn prepare(sql: &Sql, code: &str, when: When) {
     let mut statements = format!(
         "CREATE FUNCTION inject() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
             IF nextval(TG_ARGV[0]) <= {FAILURES} THEN
@@ -28,84 +36,98 @@ async fn inject(sql: &Sql, code: &str) {
             RETURN NULL;
          END $$;"
     );
+    let over = FAILURES + 1;
     for (table, event) in PLACES {
+        let trigger = match when {
+            When::AtOnce => format!("TRIGGER inject BEFORE {event} ON {table} FOR EACH STATEMENT"),
+            When::AtCommit => format!(
+                "CONSTRAINT TRIGGER inject AFTER {event} ON {table} DEFERRABLE INITIALLY DEFERRED
+                 FOR EACH ROW"
+            ),
+        };
         statements += &format!(
-            "CREATE SEQUENCE injected_{table};
-             CREATE TRIGGER inject BEFORE {event} ON {table}
-             FOR EACH STATEMENT EXECUTE FUNCTION inject('injected_{table}');"
+            "CREATE SEQUENCE injected_{table} START {over};
+             CREATE {trigger} EXECUTE FUNCTION inject('injected_{table}');"
         );
     }
     sql.execute(&statements).await;
+}
+
+async fn begin(sql: &Sql) {
+    for (table, _) in PLACES {
+        sql.execute(&format!("SELECT setval('injected_{table}', 1, false)"))
+            .await;
+    }
 }
 
 /// Waits until each place has failed as often as it should, and works again.
 async fn wait_until_over(sql: &Sql) {
     for (table, _) in PLACES {
         let is_over = format!("SELECT (last_value > {FAILURES})::int FROM injected_{table}");
-        sql.wait_for(&is_over, 1, reprise_faults::stage::PATIENCE)
-            .await;
+        sql.wait_for(&is_over, 1, PATIENCE).await;
     }
 }
 
 /// Injects an error under load and holds the account.
-async fn fail_with(code: &str) {
+async fn fail_with(code: &str, when: When) {
     let database = TestDatabase::create().await;
+    prepare(&Sql::at(database.url()), code, when).await;
     let mut stage = Stage::start(database.url(), &Setting::default()).await;
     stage.wait_for_more(1).await;
-    inject(&stage.sql, code).await;
+    begin(&stage.sql).await;
     wait_until_over(&stage.sql).await;
     stage.wait_for_more(10).await;
     let verdict = stage.settle().await;
-    tell(&format!("SQLSTATE {code} at five places"), 0, &verdict);
+    tell(&format!("SQLSTATE {code}, five places"), 0, &verdict);
     verdict.hold(0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn full_disk_and_no_connection_left_lose_nothing_and_double_nothing() {
-    tokio::join!(fail_with("53100"), fail_with("53300"));
+#[test]
+fn errors_that_pass_lose_nothing_and_double_nothing() {
+    // Disk full, too many connections, serialization failure, deadlock, read-only server.
+    let codes = ["53100", "53300", "40001", "40P01", "25006"];
+    each(&codes, async |code| fail_with(code, When::AtOnce).await);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn serialization_failures_and_deadlocks_lose_nothing_and_double_nothing() {
-    tokio::join!(fail_with("40001"), fail_with("40P01"));
+#[test]
+fn errors_at_commit_that_pass_lose_nothing_and_double_nothing() {
+    let codes = ["53100", "40001", "40P01"];
+    each(&codes, async |code| fail_with(code, When::AtCommit).await);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn server_that_only_reads_for_a_while_costs_nothing() {
-    fail_with("25006").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn errors_at_commit_lose_nothing_and_double_nothing() {
+/// A value that can't be stored: of one event (22021 is what a NUL in a text gives), or of one result.
+async fn refuse_one(table: &str, condition: &str) -> (TestDatabase, Sql) {
     let database = TestDatabase::create().await;
-    let mut stage = Stage::start(database.url(), &Setting::default()).await;
-    stage.wait_for_more(1).await;
-    // All that the statement has done is done; its commit fails.
-    let mut statements = format!(
-        "CREATE FUNCTION inject() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-            IF nextval(TG_ARGV[0]) <= {FAILURES} THEN
-                RAISE EXCEPTION 'injected at commit' USING ERRCODE = '40001';
+    let sql = Sql::at(database.url());
+    sql.execute(&format!(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF {condition} THEN
+                RAISE EXCEPTION 'refused' USING ERRCODE = '22021';
             END IF;
-            RETURN NULL;
-         END $$;"
-    );
-    for table in ["events", "idempotency_keys", "delivery_queue", "attempts"] {
-        statements += &format!(
-            "CREATE SEQUENCE injected_{table};
-             CREATE CONSTRAINT TRIGGER inject AFTER INSERT OR UPDATE ON {table} DEFERRABLE INITIALLY DEFERRED
-             FOR EACH ROW EXECUTE FUNCTION inject('injected_{table}');"
-        );
+            RETURN NEW;
+         END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse();"
+    ))
+    .await;
+    (database, sql)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn event_that_postgresql_refuses_for_ever_is_in_nobodys_way() {
+    let (database, _) = refuse_one("events", "NEW.event_type = 'poison.pill'").await;
+    let mut stage = Stage::start(database.url(), &Setting::default()).await;
+    let client = stage.api.client(&stage.tenant);
+    for _ in 0..20 {
+        let body = serde_json::json!({"event_type": "poison.pill", "payload": 1});
+        let answer = client.post("/v1/webhooks/events", &body).await;
+        assert!(answer.status >= 500, "{}", answer.status);
     }
-    stage.sql.execute(&statements).await;
-    for table in ["events", "idempotency_keys", "delivery_queue", "attempts"] {
-        let is_over = format!("SELECT (last_value > {FAILURES})::int FROM injected_{table}");
-        stage
-            .sql
-            .wait_for(&is_over, 1, reprise_faults::stage::PATIENCE)
-            .await;
-    }
-    stage.wait_for_more(10).await;
+    stage.wait_for_more(20).await;
     let verdict = stage.settle().await;
-    tell("40001 at COMMIT at four places", 0, &verdict);
+    tell("an event that is refused for ever", 0, &verdict);
     verdict.hold(0);
+    assert_eq!(
+        verdict.unavailable, 0,
+        "nobody else was told to come again: {verdict}"
+    );
 }
