@@ -1,7 +1,13 @@
 //! A synchronous standby takes over: what was answered 202 is on it.
 
-use reprise_faults::stage::{MAX_IN_FLIGHT, Setting, Stage, tell};
+use std::time::Duration;
+
+use reprise_faults::stage::{MAX_IN_FLIGHT, PATIENCE, Setting, Stage, tell};
 use reprise_testkit::cluster::Cluster;
+use reprise_testkit::polling::poll_until;
+
+/// The longest that anybody waits for an answer: the deadline of a publication, and some for a busy machine.
+const SLOWEST_ANSWER: Duration = Duration::from_secs(20);
 
 /// How a primary goes.
 #[derive(Clone, Copy, Debug)]
@@ -48,27 +54,21 @@ async fn synchronous_standby_of_a_frozen_primary_has_all_that_was_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn while_the_synchronous_standby_is_gone_nothing_is_accepted_and_nothing_hangs() {
+async fn while_the_synchronous_standby_is_gone_callers_are_told_and_nothing_hangs() {
     let mut primary = Cluster::start().await;
     let standby = primary.start_standby().await;
     let mut stage = Stage::start(primary.url(), &Setting::default()).await;
     stage.wait_for_more(20).await;
     standby.freeze();
     let began = stage.publisher.unavailable();
-    let told = reprise_testkit::polling::poll_until(reprise_faults::stage::PATIENCE, async || {
+    let told = poll_until(PATIENCE, async || {
         (stage.publisher.unavailable() >= began + 5).then_some(())
     });
     told.await.expect("callers are told to come again");
-    let accepted = stage.publisher.accepted();
-    let told = reprise_testkit::polling::poll_until(reprise_faults::stage::PATIENCE, async || {
-        (stage.publisher.unavailable() >= began + 10).then_some(())
-    });
-    told.await.expect("callers are told to come again");
-    let accepted_meanwhile = stage.publisher.accepted() - accepted;
     standby.thaw();
     stage.wait_for_more(20).await;
     let verdict = stage.settle().await;
     tell("synchronous standby frozen", 2 * MAX_IN_FLIGHT, &verdict);
     verdict.hold(2 * MAX_IN_FLIGHT);
-    assert_eq!(accepted_meanwhile, 0, "{verdict}");
+    assert!(verdict.slowest < SLOWEST_ANSWER, "{verdict}");
 }
