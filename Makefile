@@ -10,7 +10,7 @@ ARGS ?=
 CHECKS := fmt style secrets scripts arrows invariants typos unused deny clippy docs migrations schema
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults conformance bench bench-micro bench-quick openapi check build fmt clean toolchain $(CHECKS:%=check-%)
+.PHONY: help run test faults soak conformance bench bench-micro bench-quick openapi check build fmt clean toolchain $(CHECKS:%=check-%)
 
 help: ## Explain the targets
 	@printf 'Reprise: webhook delivery that can be replayed.\n\nUsage: make TARGET [ARGS=...]\n\n'
@@ -29,6 +29,9 @@ test: ## Run all tests against a throw-away PostgreSQL
 
 faults: ## Prove that nothing is lost: every fault 20 times, root for network cuts (most of an hour; ARGS=name_of_a_test)
 	@scripts/faults $(ARGS)
+
+soak: ## Run an hour at half load with random faults; nothing may be lost, nor grow (ARGS='--minutes 5')
+	@scripts/soak $(ARGS)
 
 conformance: ## Run real clients (PyPI, npm) against the real programs: see conformance/
 	@scripts/conformance $(ARGS)

@@ -114,14 +114,24 @@ impl Stage {
 
     /// Starts another dispatcher, with variables of its own.
     pub async fn dispatcher(&self, environment: &[(&str, &str)]) -> Dispatcher {
+        self.dispatcher_at(&self.url, environment).await
+    }
+
+    /// The same, with another way to the database.
+    pub async fn dispatcher_at(&self, url: &str, environment: &[(&str, &str)]) -> Dispatcher {
         let environment = [&ENVIRONMENT, environment].concat();
-        Dispatcher::start_with(&self.url, &environment).await
+        Dispatcher::start_with(url, &environment).await
     }
 
     /// Starts another API, to which the callers turn.
     pub async fn replace_api(&mut self) {
-        self.api = Api::start_with(&self.url, &ENVIRONMENT).await;
+        self.api = self.another_api().await;
         self.publisher.turn_to(self.api.client(&self.tenant));
+    }
+
+    /// Starts another API beside the one that there is.
+    pub async fn another_api(&self) -> Api {
+        Api::start_with(&self.url, &ENVIRONMENT).await
     }
 
     /// How many deliveries are leased: all that may be in flight.
@@ -132,6 +142,28 @@ impl Stage {
     pub async fn leased(&self) -> usize {
         let leased = "SELECT count(*) FROM delivery_queue WHERE lease_token IS NOT NULL";
         usize::try_from(self.sql.number(leased).await).expect("a count")
+    }
+
+    /// How many deliveries a dispatcher holds.
+    ///
+    /// # Panics
+    ///
+    /// When PostgreSQL is away.
+    pub async fn held_by(&self, dispatcher: &Dispatcher) -> usize {
+        let id = id_of(dispatcher).await;
+        let held = format!("SELECT count(*) FROM delivery_queue WHERE leased_by = '{id}'");
+        usize::try_from(self.sql.number(&held).await).expect("a count")
+    }
+
+    /// Waits until a dispatcher's peers have judged it dead, and freed what it held.
+    ///
+    /// # Panics
+    ///
+    /// When that takes too long.
+    pub async fn wait_until_judged(&self, dispatcher: &Dispatcher) {
+        let id = id_of(dispatcher).await;
+        let known = format!("SELECT count(*) FROM dispatchers WHERE id = '{id}'");
+        self.sql.wait_for(&known, 0, PATIENCE).await;
     }
 
     /// Waits until `count` more events are accepted, and as many have come.
@@ -162,6 +194,15 @@ impl Stage {
         let ledger = std::mem::replace(&mut self.publisher, idle).stop().await;
         ledger.settle(&self.journal, &self.sql, PATIENCE).await
     }
+}
+
+/// The id by which a dispatcher is known, which it says in its first lines.
+async fn id_of(dispatcher: &Dispatcher) -> String {
+    let id = |line: &str| {
+        let (_, id) = line.split_once("dispatcher.id=")?;
+        Some(id.to_owned())
+    };
+    dispatcher.process.wait_for_line(id, PATIENCE).await
 }
 
 /// Says what was measured: `make faults` shows it.

@@ -2,12 +2,12 @@
 
 mod processes;
 
-use std::{env, fs, path::PathBuf, process::Command};
+use std::{env, fs, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use uuid::Uuid;
 
-use crate::{database::migrate, repository};
+use crate::{database::migrate, repository, sql::Sql};
 
 /// A migrated throw-away PostgreSQL server, stopped and removed when dropped.
 ///
@@ -41,10 +41,8 @@ impl Cluster {
             .iter()
             .map(|(name, value)| format!("-c {name}={value}"))
             .collect();
-        // Not a `TempDir`: the script makes the folder itself, for the user that PostgreSQL runs as.
-        let folder = env::temp_dir().join(format!("reprise-cluster-{}", Uuid::new_v4().simple()));
         let mut cluster = Self {
-            folder,
+            folder: new_folder(),
             url: String::new(),
             options: options.join(" "),
         };
@@ -92,6 +90,54 @@ impl Cluster {
             self.url
         );
         self.url = url;
+    }
+
+    /// Starts a standby of this server, whose commits wait for it from now on (`synchronous_standby_names`). This server is
+    /// restarted for it.
+    ///
+    /// # Panics
+    ///
+    /// When `scripts/postgres` fails, or the standby does not follow.
+    pub async fn start_standby(&mut self) -> Self {
+        self.stop();
+        let mut standby = Self {
+            folder: new_folder(),
+            url: String::new(),
+            options: self.options.clone(),
+        };
+        let primary = self.folder.to_str().expect("a plain path");
+        standby.must("standby", &[primary]);
+        self.restart();
+        standby.restart();
+        let sql = Sql::at(&self.url);
+        sql.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            .await;
+        sql.execute("SELECT pg_reload_conf()").await;
+        let following = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        sql.wait_for(following, 1, Duration::from_secs(30)).await;
+        standby
+    }
+
+    /// Makes this standby a primary.
+    ///
+    /// # Panics
+    ///
+    /// When `scripts/postgres` fails.
+    pub fn promote(&self) {
+        self.must("promote", &[]);
+    }
+
+    /// The URL of this server and another one: whichever takes writes.
+    #[must_use]
+    pub fn url_with(&self, other: &Self) -> String {
+        let parts = |url: &str| {
+            let (before, rest) = url.split_once('@').expect("a password");
+            let (host, database) = rest.split_once('/').expect("a database");
+            [before, host, database].map(str::to_owned)
+        };
+        let [before, host, database] = parts(&self.url);
+        let [_, other_host, _] = parts(&other.url);
+        format!("{before}@{host},{other_host}/{database}?target_session_attrs=read-write")
     }
 
     /// Freezes the server with all of its processes: it takes connections and statements, as far as the kernel does that
@@ -149,6 +195,11 @@ impl Cluster {
         );
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
+}
+
+/// Not a `TempDir`: the script makes the folder itself, for the user that PostgreSQL runs as.
+fn new_folder() -> PathBuf {
+    env::temp_dir().join(format!("reprise-cluster-{}", Uuid::new_v4().simple()))
 }
 
 impl Drop for Cluster {

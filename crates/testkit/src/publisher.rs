@@ -36,7 +36,7 @@ pub struct Publisher {
 struct Shared {
     client: Mutex<Client>,
     ledger: Mutex<Ledger>,
-    pause: Duration,
+    pause: Mutex<Duration>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -50,7 +50,7 @@ impl Publisher {
         let shared = Arc::new(Shared {
             client: Mutex::new(client),
             ledger: Mutex::default(),
-            pause,
+            pause: Mutex::new(pause),
         });
         let stop = watch::Sender::new(false);
         let mut tasks = JoinSet::new();
@@ -67,6 +67,11 @@ impl Publisher {
     /// Sends to another API from now on: the former one was killed.
     pub fn turn_to(&self, client: Client) {
         *lock(&self.shared.client) = client;
+    }
+
+    /// Pauses so long after each call from now on.
+    pub fn pause_for(&self, pause: Duration) {
+        *lock(&self.shared.pause) = pause;
     }
 
     /// How many events were answered 202 so far.
@@ -107,7 +112,7 @@ async fn call_until(shared: Arc<Shared>, stop: watch::Receiver<bool>, caller: us
             _ => shared.publish_one().await,
         };
         let pause = if is_accepted {
-            shared.pause
+            *lock(&shared.pause)
         } else {
             AFTER_FAILURE
         };

@@ -177,7 +177,7 @@ async fn caller_that_goes_before_all_is_said_has_published_nothing() {
     let world = World::start().await;
     let mut first = 1_000;
     for (kind, going) in ALL {
-        let request = world.request(kind, first, "half a request");
+        let request = world.request(kind, first, "half-a-request");
         for length in [1, 40, request.len() - 20, request.len() - 1] {
             let socket = world.say(&request, length).await;
             go(socket, going).await;
@@ -190,7 +190,7 @@ async fn caller_that_goes_before_all_is_said_has_published_nothing() {
 
 /// Lets the caller go while its publication has got so far that PostgreSQL was asked `asked` times; then the way is open again.
 async fn go_after(world: &World, kind: Kind, going: Going, asked: usize, first: u64) {
-    let key = format!("key of {first}");
+    let key = format!("key-of-{first}");
     let request = world.request(kind, first, &key);
     world.wire.close_after(asked);
     let before = world.wire.round_trips();

@@ -35,12 +35,17 @@ fn dispatcher_frozen_until_its_heirs_have_taken_over_changes_nothing() {
         let mut stage = Stage::start(database.url(), &setting).await;
         stage.wait_for_more(5).await;
         tokio::time::sleep(moment(&mut seed.rng(), 0, 2_000)).await;
-        stage.dispatchers[0].process.stop();
-        let in_flight = stage.leased().await;
-        // Its peer frees what it held after ten seconds of silence, and says so.
-        let freed = |line: &str| line.contains("fallen silent").then_some(());
-        let peer = &stage.dispatchers[1].process;
-        peer.wait_for_line(freed, PATIENCE).await;
+        let frozen = &stage.dispatchers[0];
+        let held = poll_until(PATIENCE, async || {
+            frozen.process.stop();
+            let held = stage.held_by(frozen).await;
+            if held == 0 {
+                frozen.process.cont();
+            }
+            (held > 0).then_some(held)
+        });
+        let in_flight = held.await.expect("it has something in flight");
+        stage.wait_until_judged(frozen).await;
         stage.wait_for_more(20).await;
         stage.dispatchers[0].process.cont();
         stage.wait_for_more(20).await;

@@ -26,7 +26,7 @@ fn dispatcher_killed_at_a_random_moment_loses_nothing_and_doubles_what_it_had_in
         pause(moment(&mut seed.rng(), 0, 2_000)).await;
         let victim = stage.dispatchers.pop().expect("there are two");
         victim.process.kill();
-        let in_flight = stage.leased().await;
+        let in_flight = stage.held_by(&victim).await;
         stage.wait_for_more(20).await;
         let verdict = stage.settle().await;
         tell("dispatcher killed", in_flight, &verdict);
@@ -85,7 +85,7 @@ async fn die_at(failpoint: &str, setting: Setting) {
     let armed = [("REPRISE_FAILPOINTS", failpoint)];
     let mut victim = stage.dispatcher(&armed).await;
     victim.process.wait_exit(SOON).await;
-    let in_flight = stage.leased().await;
+    let in_flight = stage.held_by(&victim).await;
     stage.wait_for_more(20).await;
     let verdict = stage.settle().await;
     tell(failpoint, in_flight, &verdict);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reprise_faults::repeat::each;
 use reprise_faults::stage::{MAX_IN_FLIGHT, PATIENCE, Setting, Stage, tell};
 use reprise_testkit::database::TestDatabase;
-use reprise_testkit::fixture::{Api, Dispatcher};
+use reprise_testkit::fixture::Api;
 use reprise_testkit::link::{Flow, Link};
 use reprise_testkit::polling::poll_until;
 
@@ -27,12 +27,14 @@ fn dispatcher_that_is_cut_off_from_postgresql_is_replaced_and_loses_nothing() {
         };
         let mut stage = Stage::start(database.url(), &setting).await;
         let (link, url) = Link::to_postgres(database.url()).await;
-        let cut_off = Dispatcher::start(&url).await;
+        let cut_off = stage.dispatcher_at(&url, &[]).await;
         stage.wait_for_more(20).await;
+        let is_busy = poll_until(PATIENCE, async || {
+            (stage.held_by(&cut_off).await > 0).then_some(())
+        });
+        is_busy.await.expect("it has something in flight");
         link.set(*to_server, *to_client);
-        let freed = |line: &str| line.contains("fallen silent").then_some(());
-        let peer = &stage.dispatchers[0].process;
-        peer.wait_for_line(freed, PATIENCE).await;
+        stage.wait_until_judged(&cut_off).await;
         stage.wait_for_more(20).await;
         link.set(Flow::Open, Flow::Open);
         stage.dispatchers.push(cut_off);
