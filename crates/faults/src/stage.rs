@@ -129,6 +129,12 @@ impl Stage {
         self.publisher.turn_to(self.api.client(&self.tenant));
     }
 
+    /// Starts another dispatcher with a failpoint armed, at which it dies or freezes.
+    pub async fn doomed_dispatcher(&self, failpoint: &str) -> Dispatcher {
+        let environment = [&ENVIRONMENT[..], &[("REPRISE_FAILPOINTS", failpoint)]].concat();
+        Dispatcher::start_doomed(&self.url, &environment).await
+    }
+
     /// Starts another API beside the one that there is.
     pub async fn another_api(&self) -> Api {
         Api::start_with(&self.url, &ENVIRONMENT).await

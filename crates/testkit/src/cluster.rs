@@ -128,6 +128,10 @@ impl Cluster {
     }
 
     /// The URL of this server and another one: whichever takes writes.
+    ///
+    /// # Panics
+    ///
+    /// Never: `scripts/postgres` prints URLs with a password and a database.
     #[must_use]
     pub fn url_with(&self, other: &Self) -> String {
         let parts = |url: &str| {

@@ -11,7 +11,7 @@ pub use self::{
 
 use std::net::SocketAddr;
 
-use self::program::launch;
+use self::program::{launch, launch_only};
 use crate::{http::Client, process::Process};
 
 /// The `REPRISE_SECRET_KEY` of all programs that the testkit starts.
@@ -95,6 +95,16 @@ impl Dispatcher {
     /// When it ends or is not ready in time; its output is printed.
     pub async fn start_with(database_url: &str, environment: &[(&str, &str)]) -> Self {
         let (process, address) = launch("reprise-dispatcher", database_url, environment).await;
+        Self { process, address }
+    }
+
+    /// [`Dispatcher::start_with`] for one that is going to end or freeze, perhaps before it is ready.
+    ///
+    /// # Panics
+    ///
+    /// When it does not listen in time; its output is printed.
+    pub async fn start_doomed(database_url: &str, environment: &[(&str, &str)]) -> Self {
+        let (process, address) = launch_only("reprise-dispatcher", database_url, environment).await;
         Self { process, address }
     }
 

@@ -96,6 +96,26 @@ impl Process {
         }
     }
 
+    /// Waits until it has frozen itself.
+    ///
+    /// # Panics
+    ///
+    /// When it has not after `timeout`.
+    pub async fn wait_until_stopped(&self, timeout: Duration) {
+        let pid = self.id().expect("it runs");
+        let stopped = polling::poll_until(timeout, async || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            let (_, rest) = stat.rsplit_once(')')?;
+            rest.trim_start().starts_with('T').then_some(())
+        });
+        let stopped = stopped.await;
+        assert!(
+            stopped.is_some(),
+            "{} is not frozen after {timeout:?}",
+            self.name
+        );
+    }
+
     /// Lets a frozen program go on (SIGCONT).
     pub fn cont(&self) {
         self.signal(Signal::CONT);

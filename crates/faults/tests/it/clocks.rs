@@ -52,7 +52,7 @@ async fn retry_by_a_clock_that_is(off: i64) {
 #[test]
 fn retries_come_by_the_clock_of_the_database_and_signatures_carry_their_own() {
     each(&[HOUR, -HOUR], async |off| {
-        retry_by_a_clock_that_is(*off).await
+        retry_by_a_clock_that_is(*off).await;
     });
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use reprise_faults::repeat::{moment, repeat};
+use reprise_faults::repeat::{each, moment, repeat};
 use reprise_faults::stage::{PATIENCE, Setting, Stage, tell};
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::fixture::{Api, Dispatcher, Tenant, create_endpoint, publish};
@@ -30,6 +30,7 @@ fn dispatcher_frozen_until_its_heirs_have_taken_over_changes_nothing() {
         // Slow, so that it has something in flight at any moment.
         let setting = Setting {
             delay: Duration::from_millis(400),
+            callers: 10,
             ..Setting::default()
         };
         let mut stage = Stage::start(database.url(), &setting).await;
@@ -37,6 +38,9 @@ fn dispatcher_frozen_until_its_heirs_have_taken_over_changes_nothing() {
         tokio::time::sleep(moment(&mut seed.rng(), 0, 2_000)).await;
         let frozen = &stage.dispatchers[0];
         let held = poll_until(PATIENCE, async || {
+            if stage.held_by(frozen).await == 0 {
+                return None;
+            }
             frozen.process.stop();
             let held = stage.held_by(frozen).await;
             if held == 0 {
@@ -106,4 +110,30 @@ async fn what_a_frozen_dispatcher_had_not_sent_yet_it_does_not_send_when_it_thaw
         by_the_heir,
         "{sent_by_it} were sent before the freeze"
     );
+}
+
+#[test]
+fn dispatcher_frozen_inside_a_transaction_holds_nobody_up() {
+    // While it holds the lock of a limited endpoint.
+    let places = ["in_claim_limited=stop@2"];
+    each(&places, async |place| {
+        let database = TestDatabase::create().await;
+        let mut setting = Setting {
+            dispatchers: 1,
+            ..Setting::default()
+        };
+        setting.endpoint["max_in_flight"] = json!(4);
+        let mut stage = Stage::start(database.url(), &setting).await;
+        let frozen = stage.doomed_dispatcher(place).await;
+        frozen.process.wait_until_stopped(PATIENCE).await;
+        let in_flight = stage.held_by(&frozen).await;
+        // PostgreSQL ends its session, and with it the lock.
+        stage.wait_for_more(20).await;
+        frozen.process.cont();
+        stage.wait_for_more(20).await;
+        stage.dispatchers.push(frozen);
+        let verdict = stage.settle().await;
+        tell(place, in_flight, &verdict);
+        verdict.hold(in_flight);
+    });
 }

@@ -82,8 +82,7 @@ fn api_and_dispatchers_killed_at_once_lose_nothing() {
 async fn die_at(failpoint: &str, setting: Setting) {
     let database = TestDatabase::create().await;
     let mut stage = Stage::start(database.url(), &setting).await;
-    let armed = [("REPRISE_FAILPOINTS", failpoint)];
-    let mut victim = stage.dispatcher(&armed).await;
+    let mut victim = stage.doomed_dispatcher(failpoint).await;
     victim.process.wait_exit(SOON).await;
     let in_flight = stage.held_by(&victim).await;
     stage.wait_for_more(20).await;

@@ -110,7 +110,7 @@ async fn postgresql_without_a_connection_left_costs_nothing() {
         while let Some(another) = session(&sql).await {
             taken.push(another);
         }
-        let lines = stage.dispatchers[0].process.lines();
+        let lines = stage.api.process.lines();
         let is_told = lines.iter().any(|line| line.contains("too many clients"));
         (is_told && stage.publisher.unavailable() >= before + 5).then_some(())
     });
