@@ -5,6 +5,7 @@ mod bounded;
 mod client;
 mod failure;
 mod guard;
+mod resolver;
 mod tls;
 
 pub(crate) use client::{Exchange, Outbound};

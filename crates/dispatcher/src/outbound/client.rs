@@ -3,14 +3,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::client::legacy::connect::{CaptureConnection, HttpInfo, capture_connection};
 use hyper_util::rt::TokioTimer;
 use reprise_core::attempt::{KEPT_BODY_BYTES, RecordedResponse};
@@ -20,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::bounded::BoundedConnector;
 use super::failure::Failure;
 use super::guard::GuardedConnector;
+use super::resolver::{Names, Resolver};
 use super::tls;
 use crate::config::OutboundConfig;
 
@@ -43,7 +43,7 @@ const MAX_IDLE_PER_HOST: usize = 512;
 /// The client that everything is sent with. Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Outbound {
-    client: Client<BoundedConnector<HttpsConnector<GuardedConnector<GaiResolver>>>, Full<Bytes>>,
+    client: Client<BoundedConnector<HttpsConnector<GuardedConnector<Resolver>>>, Full<Bytes>>,
     allow_http: bool,
 }
 
@@ -80,14 +80,17 @@ impl Outbound {
     ///
     /// The operator's file of authorities can't be read.
     pub(crate) fn new(config: &OutboundConfig, tracker: TaskTracker) -> Result<Self> {
+        let names = if config.guard.allows_more_than_public() {
+            Names::Searched
+        } else {
+            Names::Absolute
+        };
+        let resolver = Resolver::from_system(names).context("setting up the lookup of names")?;
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls::client_config(config.ca_file.as_deref())?)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(GuardedConnector::new(
-                GaiResolver::new(),
-                config.guard.clone(),
-            ));
+            .wrap_connector(GuardedConnector::new(resolver, config.guard.clone()));
         // hyper sends a request again by itself only if no byte of it has been written: the connection had been closed
         // while it was unused. So an attempt stays at most one complete request on the wire.
         let client = Client::builder(Connections(tracker))
