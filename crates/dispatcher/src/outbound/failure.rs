@@ -24,9 +24,9 @@ impl Failure {
     pub(crate) fn of(kind: FailureKind) -> Self {
         let message = match kind {
             FailureKind::AddressRefused => {
-                "The URL or the address it leads to is not allowed: private, local or otherwise special"
+                "The URL is not allowed: its address is private, local or otherwise special, or it is no https:// URL"
             }
-            FailureKind::Dns => "The host name could not be resolved",
+            FailureKind::Dns => "The host name could not be resolved to a public address",
             FailureKind::Connect => "No connection to the receiver could be made",
             FailureKind::Tls => "The TLS handshake failed",
             FailureKind::Timeout => "The response was not complete within the endpoint's timeout",

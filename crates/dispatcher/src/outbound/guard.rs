@@ -17,6 +17,7 @@ use reprise_core::address::AddressGuard;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tower_service::Service;
+use tracing::debug;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
@@ -30,7 +31,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) enum ConnectFailure {
     #[error("the address guard refuses the address")]
     Refused,
-    #[error("the name does not resolve")]
+    #[error("the name does not lead to an address that may be dialled")]
     Unresolved(#[source] Option<BoxError>),
     #[error("no connection")]
     Unconnected(#[source] BoxError),
@@ -40,6 +41,9 @@ pub(super) enum ConnectFailure {
 
 /// Resolves names with `inner`, and refuses a name of which any address is forbidden: one that mixes allowed and
 /// forbidden addresses has no honest reason to.
+///
+/// A refused name fails as one that does not exist. Told apart, the two would answer any tenant which names there are
+/// inside: `redis.default.svc.cluster.local`, or what else the name servers of the operator know.
 #[derive(Clone, Debug)]
 pub(super) struct GuardedResolver<R> {
     inner: R,
@@ -60,6 +64,7 @@ where
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
+        let host = name.clone();
         let resolving = self.inner.call(name);
         let guard = self.guard.clone();
         Box::pin(async move {
@@ -68,7 +73,8 @@ where
                 return Err(ConnectFailure::Unresolved(None));
             }
             if !addresses.iter().all(|address| guard.permits(address.ip())) {
-                return Err(ConnectFailure::Refused);
+                debug!(%host, "The name leads to an address that the guard refuses");
+                return Err(ConnectFailure::Unresolved(None));
             }
             Ok(addresses.into_iter())
         })
@@ -147,20 +153,17 @@ fn literal_of(url: &Uri) -> Option<IpAddr> {
 /// What hyper's connector says, or what the resolver inside it said.
 fn unconnected(error: impl Into<BoxError>) -> ConnectFailure {
     let error = error.into();
-    match resolver_failure(error.as_ref()) {
-        Some(ConnectFailure::Refused) => ConnectFailure::Refused,
-        Some(ConnectFailure::Unresolved(_)) => ConnectFailure::Unresolved(Some(error)),
-        Some(ConnectFailure::Unconnected(_) | ConnectFailure::TooSlow) | None => {
-            ConnectFailure::Unconnected(error)
-        }
+    if is_of_resolver(error.as_ref()) {
+        ConnectFailure::Unresolved(Some(error))
+    } else {
+        ConnectFailure::Unconnected(error)
     }
 }
 
-fn resolver_failure<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> Option<&'a ConnectFailure> {
+/// Of a [`ConnectFailure`]s within hyper's connector is none but those of [`GuardedResolver`].
+fn is_of_resolver(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| error.source())
-        .find_map(<dyn std::error::Error>::downcast_ref)
+        .any(<dyn std::error::Error>::is::<ConnectFailure>)
 }
 
 #[cfg(test)]
@@ -240,7 +243,7 @@ mod tests {
             let url = format!("http://receiver.example:{}/", there.port());
             let refused = connect(&resolver, loopback_allowed(), &url).await;
             assert!(
-                matches!(refused, Err(ConnectFailure::Refused)),
+                matches!(refused, Err(ConnectFailure::Unresolved(_))),
                 "{forbidden}: {refused:?}"
             );
         }

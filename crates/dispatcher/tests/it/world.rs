@@ -17,6 +17,7 @@ use reprise_core::scope::Scopes;
 use reprise_core::sealing::{KeyRing, SecretKey};
 use reprise_core::signing::{SignatureScheme, SigningSecret, SigningSecrets};
 use reprise_core::store::delivery_lists::{self, DeliveryFilter};
+use reprise_core::store::direct_events::{self, DirectEvent};
 use reprise_core::store::endpoints::{EndpointChange, NewEndpoint};
 use reprise_core::store::events::{self, NewEvent, Published};
 use reprise_core::store::replays::{self, ReplayOrder, Urgency};
@@ -59,13 +60,21 @@ pub(crate) fn retries(delays: &[Duration]) -> RetryPolicy {
     RetryPolicy::new(RetrySchedule::Delays(delays), None).expect("a policy")
 }
 
+/// The pool's own patience is three seconds by the clock on the wall.
+async fn patient_connection(
+    database: &Database,
+) -> impl std::ops::DerefMut<Target = AsyncPgConnection> + '_ {
+    let found = poll_until(PATIENCE, async || database.connection().await.ok());
+    found.await.expect("a connection")
+}
+
 impl World {
     /// A tenant with a user in the database at `url`.
     pub(crate) async fn create(url: &str) -> Self {
         let database = Database::new(url, 2);
         let key = SecretKey::parse(SECRET_KEY).expect("the testkit's key");
         let tenant_id = TenantId::new();
-        let mut conn = database.connection().await.expect("a connection");
+        let mut conn = patient_connection(&database).await;
         tenants::insert(&mut conn, tenant_id, "test")
             .await
             .expect("a tenant");
@@ -94,9 +103,7 @@ impl World {
 
     /// A connection to look at rows with.
     pub(crate) async fn conn(&self) -> impl std::ops::DerefMut<Target = AsyncPgConnection> + '_ {
-        // The pool's own patience is three seconds by the clock on the wall.
-        let found = poll_until(PATIENCE, async || self.database.connection().await.ok());
-        found.await.expect("a connection")
+        patient_connection(&self.database).await
     }
 
     pub(crate) async fn endpoint(&self, settings: &EndpointSettings) -> EndpointId {
@@ -177,6 +184,21 @@ impl World {
             .expect("inserted")
             .expect("the endpoint is enabled")
             .id
+    }
+
+    /// Sends an event to one endpoint, as tests and challenges are.
+    pub(crate) async fn send_directly(
+        &self,
+        endpoint_id: EndpointId,
+        event_type: EventType,
+    ) -> DeliveryId {
+        let mut conn = self.conn().await;
+        let made =
+            direct_events::insert(&mut conn, self.tenant_id, endpoint_id, event_type, b"{}").await;
+        let DirectEvent::Stored { delivery, .. } = made.expect("inserted") else {
+            panic!("the endpoint is disabled");
+        };
+        delivery.id
     }
 
     /// Waits until so many deliveries are kept back because their endpoint is disabled.
