@@ -14,6 +14,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioIo;
 use reprise_core::address::AddressGuard;
+use reprise_core::endpoint_url::is_refused_port;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tower_service::Service;
@@ -123,7 +124,10 @@ where
     }
 
     fn call(&mut self, url: Uri) -> Self::Future {
-        if literal_of(&url).is_some_and(|ip| !self.guard.permits_literal(ip)) {
+        // Rules that have become stricter since the URL was stored hold, too.
+        let is_refused = literal_of(&url).is_some_and(|ip| !self.guard.permits_literal(ip))
+            || url.port_u16().is_some_and(is_refused_port);
+        if is_refused {
             return Box::pin(async { Err(ConnectFailure::Refused) });
         }
         let connecting = self.tcp.call(url);
@@ -171,7 +175,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
 
@@ -278,6 +282,43 @@ mod tests {
             );
         }
         assert_eq!(resolver.asked_count.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn port_that_is_refused_now_is_not_dialled_although_its_url_was_stored() {
+        let resolver = Scripted::new(vec![vec![address("127.0.0.1:0")]]);
+        for url in ["http://127.0.0.1:6379/", "http://receiver.example:9200/"] {
+            let refused = connect(&resolver, loopback_allowed(), url).await;
+            assert!(
+                matches!(refused, Err(ConnectFailure::Refused)),
+                "{url}: {refused:?}"
+            );
+        }
+        assert_eq!(resolver.asked_count.load(Ordering::SeqCst), 0);
+    }
+
+    /// Time stands still but for waits, so that ten seconds take none.
+    #[tokio::test(start_paused = true)]
+    async fn connecting_to_a_port_that_drops_packets_ends_before_any_deadline() {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(address("127.0.0.1:0")).expect("a port");
+        let listener = socket.listen(1).expect("listening");
+        let there = listener.local_addr().expect("its address");
+        // Nobody accepts, so that further ones are not answered when so many wait.
+        let mut waiting = Vec::new();
+        while let Ok(stream) =
+            std::net::TcpStream::connect_timeout(&there, Duration::from_millis(200))
+        {
+            waiting.push(stream);
+        }
+        let url = format!("http://{there}/");
+        let resolver = Scripted::new(Vec::new());
+        let started = tokio::time::Instant::now();
+        let connecting = connect(&resolver, loopback_allowed(), &url);
+        let failed = tokio::time::timeout(2 * CONNECT_TIMEOUT, connecting).await;
+        assert!(matches!(failed, Ok(Err(ConnectFailure::Unconnected(_)))));
+        let elapsed = started.elapsed();
+        assert!(elapsed >= CONNECT_TIMEOUT && elapsed < 2 * CONNECT_TIMEOUT);
     }
 
     #[tokio::test]

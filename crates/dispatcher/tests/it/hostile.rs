@@ -9,6 +9,7 @@ use reprise_core::event_type::EventType;
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::fixture::Dispatcher;
 use reprise_testkit::receiver::{Answer, Receiver};
+use rustix::process::{Pid, Resource, getrlimit, prlimit};
 use tokio::net::TcpSocket;
 
 use crate::world::{World, retries, settings};
@@ -223,6 +224,43 @@ async fn whatever_is_sent_again_meets_the_guard_as_it_is_now() {
         assert_eq!(last, Some("address_refused"), "{kinds:?}");
     }
     assert_eq!(receiver.received().len(), 1, "the first attempt");
+}
+
+#[tokio::test]
+async fn delivery_that_no_connection_can_be_made_for_here_waits_and_keeps_its_attempts() {
+    let database = TestDatabase::create().await;
+    let world = World::create(database.url()).await;
+    let receiver = Receiver::start().await;
+    let endpoint = world.endpoint(&settings(&receiver.url("/"))).await;
+    let dispatcher = Dispatcher::start(database.url()).await;
+    let may_have = |files| {
+        let id = dispatcher
+            .process
+            .id()
+            .and_then(|id| i32::try_from(id).ok());
+        let id = Pid::from_raw(id.expect("it runs")).expect("an id");
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = files;
+        prlimit(Some(id), Resource::Nofile, limit).expect("limited");
+    };
+    // What it has open stays so; there will be no file more.
+    may_have(Some(1));
+    world.publish(b"{}").await;
+    world
+        .wait_for_queue("lease_token IS NULL AND due_at > now()", 1)
+        .await;
+    let waiting = world.delivery(endpoint).await;
+    assert_eq!(waiting.status, DeliveryStatus::Pending);
+    assert!(world.attempts(waiting.id).await.is_empty());
+
+    may_have(getrlimit(Resource::Nofile).maximum);
+    world.pass_retries().await;
+    world
+        .wait_for_status(endpoint, DeliveryStatus::Delivered)
+        .await;
+    let attempts = world.attempts(waiting.id).await;
+    let numbers: Vec<_> = attempts.iter().map(|attempt| attempt.number).collect();
+    assert_eq!(numbers, [1]);
 }
 
 #[tokio::test]
