@@ -1,6 +1,9 @@
 //! `/v1/webhooks/events`: publishing, one event or a batch. Reading them is in [`reading`].
 
 mod body;
+#[cfg(test)]
+#[path = "../../../fuzz/checks/publish_body.rs"]
+mod publish_body_check;
 pub mod reading;
 mod view;
 

@@ -174,3 +174,7 @@ mod tests {
         );
     }
 }
+
+#[cfg(test)]
+#[path = "../../../fuzz/checks/cursor.rs"]
+mod cursor_check;

@@ -87,6 +87,11 @@ impl AddressGuard {
         Self { allow }
     }
 
+    /// Says whether the operator has allowed addresses that are not public.
+    pub fn allows_more_than_public(&self) -> bool {
+        !self.allow.is_empty()
+    }
+
     /// Says whether an address that a name resolved to may be dialled.
     pub fn permits(&self, ip: IpAddr) -> bool {
         is_public(ip) || self.is_allowed(ip)
@@ -101,9 +106,16 @@ impl AddressGuard {
         (is_public(ip) && !is_nat64) || self.is_allowed(ip)
     }
 
+    /// Under the NAT64 prefix the address that is embedded has to be permitted, too: who allows the prefix has a gateway, and
+    /// not every private address behind it in mind.
     fn is_allowed(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
-        self.allow.iter().any(|net| net.contains(&ip))
+        let is_in_allowed = self.allow.iter().any(|net| net.contains(&ip));
+        let is_embedded_permitted = match ip {
+            IpAddr::V6(ip) if NAT64.contains(&ip) => self.permits(embedded_v4(ip).into()),
+            IpAddr::V4(_) | IpAddr::V6(_) => true,
+        };
+        is_in_allowed && is_embedded_permitted
     }
 }
 
@@ -186,8 +198,15 @@ mod tests {
             "169.254.169.254",
             "172.31.255.255",
             "192.0.0.9",
+            "192.0.2.1",
+            "192.31.196.1",
+            "192.52.193.1",
+            "192.88.99.1",
             "192.168.1.1",
+            "192.175.48.1",
             "198.19.255.255",
+            "198.51.100.1",
+            "203.0.113.1",
             "224.0.0.1",
             "240.0.0.1",
             "255.255.255.255",
@@ -233,6 +252,17 @@ mod tests {
         assert!(guard(&[]).permits(literal));
         assert!(!guard(&[]).permits_literal(literal));
         assert!(guard(&["64:ff9b::/96"]).permits_literal(literal));
+    }
+
+    #[test]
+    fn allowing_nat64_allows_no_private_address_behind_it() {
+        let embedded = ip("64:ff9b::10.0.0.1");
+        for networks in [&["64:ff9b::/96"][..], &["10.0.0.0/8"], &["::/0"]] {
+            assert!(!guard(networks).permits(embedded), "{networks:?}");
+            assert!(!guard(networks).permits_literal(embedded), "{networks:?}");
+        }
+        let both = guard(&["64:ff9b::/96", "10.0.0.0/8"]);
+        assert!(both.permits(embedded) && both.permits_literal(embedded));
     }
 
     proptest! {

@@ -43,9 +43,9 @@ impl AttemptOutcome {
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureKind {
-    /// The address guard refused the URL or an address that it resolved to.
+    /// The address guard refused the URL.
     AddressRefused,
-    /// The name did not resolve.
+    /// The name did not resolve, or led to an address that the guard refuses: which of the two is not told.
     Dns,
     /// No connection came about.
     Connect,

@@ -32,11 +32,22 @@ pub const MAX_URL_BYTES: usize = 2048;
 /// open.
 ///
 /// [fetch]: https://fetch.spec.whatwg.org/#port-blocking
-const REFUSED_PORTS: [u16; 40] = [
+const REFUSED_PORTS: [u16; 51] = [
     0, 7, 9, 19, 21, 22, 23, 25, 53, 69, 110, 111, 119, 123, 135, 137, 139, 143, 161, 179, 389,
-    445, 465, 514, 587, 636, 873, 993, 995, 1433, 1521, 2049, 2375, 2379, 3306, 3389, 5432, 6379,
-    11_211, 27_017,
+    445, 465, 514, 587, 636, 873, 993, 995, 1433, 1521, 2049, 2181, 2375, 2379, 3306, 3389, 5432,
+    5672, 5984, 6379, 6443, 8500, 9042, 9092, 9200, 9300, 10_250, 10_255, 11_211, 27_017,
 ];
+
+/// Longest label and longest name in bytes, without a dot at the end (RFC 1035 §2.3.4).
+const MAX_LABEL_BYTES: usize = 63;
+const MAX_NAME_BYTES: usize = 253;
+
+/// Says whether nothing is sent to this port, on whatever host.
+///
+/// The connector asks, too: a URL may have been stored before its port was refused.
+pub fn is_refused_port(port: u16) -> bool {
+    REFUSED_PORTS.contains(&port)
+}
 
 /// What the operator lets endpoints' URLs be.
 #[derive(Clone, Debug, Default)]
@@ -120,7 +131,7 @@ impl EndpointUrl {
         if !self.is_https() && !rules.allow_http {
             return Err(UrlError::HttpNotAllowed);
         }
-        if REFUSED_PORTS.contains(&self.port) {
+        if is_refused_port(self.port) {
             return Err(UrlError::Port(self.port));
         }
         match &self.host {
@@ -179,9 +190,9 @@ fn check_name(name: &str, guard: &AddressGuard) -> Result<(), UrlError> {
     let without_dot = name.strip_suffix('.').unwrap_or(name);
     let is_label = |label: &str| {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        !label.is_empty() && label.bytes().all(is_allowed)
+        (1..=MAX_LABEL_BYTES).contains(&label.len()) && label.bytes().all(is_allowed)
     };
-    if !without_dot.split('.').all(is_label) {
+    if without_dot.len() > MAX_NAME_BYTES || !without_dot.split('.').all(is_label) {
         return Err(UrlError::HostName);
     }
     // Resolvers must answer these names with loopback, whatever DNS says (RFC 6761 §6.3).

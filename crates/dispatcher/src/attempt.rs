@@ -30,6 +30,9 @@ use crate::targets::Target;
 pub(crate) const BEGIN_WITHIN: Duration = Duration::from_secs(5);
 /// How long a delivery waits that can't be sent because of what is stored of it: until an operator has looked.
 pub(crate) const UNSENDABLE_WAIT: Duration = Duration::from_mins(1);
+/// How long a delivery waits that this machine had no file descriptor or memory for. Longer, and it waits when there is
+/// enough again; shorter, and what is ready goes round in claims that come to nothing.
+const SHORTAGE_WAIT: Duration = Duration::from_secs(5);
 
 /// What one attempt needs and holds.
 #[derive(Debug)]
@@ -120,10 +123,13 @@ impl Sender {
         };
         let request_headers = request::kept_headers(request.headers());
         let started = Instant::now();
-        let exchange = self
+        let sending = self
             .outbound
-            .send(request, target.timeout.min(claim.timeout))
-            .await;
+            .send(request, target.timeout.min(claim.timeout));
+        // The client tells the operator.
+        let Ok(exchange) = sending.await else {
+            return give_back(claim, SHORTAGE_WAIT);
+        };
         failpoint::hit("after_send");
         let sent = Sent {
             started_at,

@@ -3,6 +3,8 @@
 //!
 //! Nothing is written, and hardly anything looked up, for a receiver that answers.
 
+mod recent;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,11 +18,13 @@ use reprise_core::store::{AsyncPgConnection, StoreError, circuits};
 use time::OffsetDateTime;
 use tracing::{info, warn};
 
+use self::recent::Recent;
 use crate::attempt::BEGIN_WITHIN;
 use crate::metrics::{CircuitChange, Metrics};
 
-/// Endpoints remembered at most, some 100 bytes each. Beyond them all are forgotten, and dead ones take longer to be found.
-const MAX_REMEMBERED: usize = 10_000;
+/// Endpoints that are remembered in any case, some 100 bytes each: several times as many as a tenant may have. Fewer, and
+/// where more are failing at once, each is forgotten before it fails again, and no circuit opens.
+const REMEMBERED: usize = 50_000;
 
 type Key = (TenantId, EndpointId);
 
@@ -32,12 +36,21 @@ pub(crate) struct Circuits {
     books: Mutex<Books>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Books {
     /// Endpoints whose last attempt here has failed.
-    failing: HashMap<Key, FailureRun>,
+    failing: Recent<Key, FailureRun>,
     /// Those whose circuit was not closed when they were claimed for.
-    seen: HashMap<Key, Seen>,
+    seen: Recent<Key, Seen>,
+}
+
+impl Default for Books {
+    fn default() -> Self {
+        Self {
+            failing: Recent::with_room_for(REMEMBERED),
+            seen: Recent::with_room_for(REMEMBERED),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,10 +98,7 @@ impl Circuits {
                 books.seen.remove(&key);
                 continue;
             };
-            if books.seen.len() >= MAX_REMEMBERED {
-                books.seen.clear();
-            }
-            let before = books.seen.get(&key);
+            let before = books.seen.get_mut(&key);
             let failures = before.filter(|before| before.circuit == circuit);
             let failures = failures.map_or(0, |before| before.failures);
             books.seen.insert(
@@ -224,8 +234,8 @@ impl Books {
     }
 
     /// Whether the endpoint was claimed for without a limit after its circuit was seen.
-    fn is_closed_since(&self, key: Key, finished: &FinishedAttempt, is_limited: bool) -> bool {
-        let seen = self.seen.get(&key).filter(|_| !is_limited);
+    fn is_closed_since(&mut self, key: Key, finished: &FinishedAttempt, is_limited: bool) -> bool {
+        let seen = self.seen.get_mut(&key).filter(|_| !is_limited);
         seen.is_some_and(|seen| finished.attempt.started_at > seen.at + BEGIN_WITHIN)
     }
 
@@ -236,13 +246,9 @@ impl Books {
         finished: &FinishedAttempt,
         now: Instant,
     ) -> Option<Change> {
-        if self.failing.len() >= MAX_REMEMBERED {
-            self.failing.clear();
-        }
         let run = self
             .failing
-            .entry(key)
-            .or_insert_with(|| FailureRun::begin(now));
+            .get_or_insert_with(key, || FailureRun::begin(now));
         // Only a lost attempt has no duration, and that is no sign of anything.
         let took = finished.attempt.duration.unwrap_or(Duration::ZERO);
         run.count(took, rules, now);

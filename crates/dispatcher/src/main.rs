@@ -65,7 +65,7 @@ fn run() -> Result<()> {
         .build()
         .context("starting the runtime")?;
     let ended = runtime.block_on(async { Dispatcher::start(config).await?.run().await });
-    // Name lookups run on threads that can't be interrupted; the program does not wait for them.
+    // The lookup of PostgreSQL's name runs on a thread that can't be interrupted; the program does not wait for it.
     runtime.shutdown_background();
     ended
 }

@@ -5,6 +5,10 @@ mod bounded;
 mod client;
 mod failure;
 mod guard;
+mod interim;
+mod resolver;
+mod response;
+mod shortage;
 mod tls;
 
 pub(crate) use client::{Exchange, Outbound};

@@ -161,3 +161,7 @@ impl Targets {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "../../../fuzz/checks/endpoint_url.rs"]
+mod endpoint_url_check;

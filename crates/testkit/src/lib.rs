@@ -8,6 +8,7 @@
 pub mod claims;
 pub mod clock;
 pub mod cluster;
+pub mod corpus;
 pub mod database;
 pub mod fixture;
 pub mod http;

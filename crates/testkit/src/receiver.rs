@@ -6,7 +6,7 @@ mod received;
 mod script;
 mod tls;
 
-pub use self::{answer::Answer, received::Received};
+pub use self::{answer::Answer, received::Received, tls::Certificate};
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -69,7 +69,16 @@ impl Receiver {
     ///
     /// When `names` is empty or the certificate cannot be made.
     pub async fn start_tls(names: &[&str]) -> Self {
-        Self::listen(Some(Tls::for_names(names)), Record::Kept).await
+        Self::start_tls_with(names, Certificate::Valid).await
+    }
+
+    /// [`Receiver::start_tls`] with a certificate that may not hold.
+    ///
+    /// # Panics
+    ///
+    /// When `names` is empty or the certificate cannot be made.
+    pub async fn start_tls_with(names: &[&str], certificate: Certificate) -> Self {
+        Self::listen(Some(Tls::for_names(names, certificate)), Record::Kept).await
     }
 
     async fn listen(tls: Option<Tls>, kept: Record) -> Self {

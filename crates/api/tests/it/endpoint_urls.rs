@@ -115,3 +115,31 @@ async fn changed_url_is_judged_as_a_new_one_is() {
     }
     assert_eq!(stage.client.get(&path(&id)).await.json()["url"], url);
 }
+
+#[tokio::test]
+async fn hooks_may_have_no_url_that_endpoints_may_not() {
+    let closed = [
+        ("REPRISE_ALLOW_NETWORKS", ""),
+        ("REPRISE_ALLOW_HTTP", "false"),
+    ];
+    let stage = Stage::start_with(&closed).await;
+    let hook = json!({"url": "https://hooks.example/", "events": ["*"]});
+    let hook = stage.client.post("/hooks", &hook).await;
+    let hook = text(&hook.expect_status(201).json()["id"]);
+    let hook = format!("/hooks/{hook}");
+    for url in REFUSED_URLS {
+        let new = json!({"url": url, "events": ["*"]});
+        let changed = json!({"url": url});
+        for answer in [
+            stage.client.post("/hooks", &new).await,
+            stage.client.patch(&hook, &changed).await,
+            stage.client.put(&hook, &changed).await,
+        ] {
+            assert_eq!(faults(answer), ["body.url: value_error"], "{url}");
+        }
+    }
+    let shown = stage.client.get(&hook).await.json();
+    assert_eq!(shown["config"]["url"], "https://hooks.example/");
+    let all = stage.client.get("/hooks").await.json();
+    assert_eq!(all.as_array().map(Vec::len), Some(1), "none was made");
+}

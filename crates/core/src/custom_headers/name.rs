@@ -113,21 +113,37 @@ mod tests {
 
     #[test]
     fn reserved_names_are_refused_in_any_case() {
+        // Written out, so that a name that is taken out of the lists above is missed here.
         for name in [
+            "Accept-Encoding",
+            "CONNECTION",
+            "Date",
+            "Expect",
             "Host",
-            "CONTENT-LENGTH",
-            "Content-Type",
-            "Webhook-Id",
+            "HTTP2-Settings",
+            "Keep-Alive",
             "te",
-            "Proxy-Foo",
+            "TRAILER",
+            "Transfer-Encoding",
+            "Upgrade",
+            "User-Agent",
+            "Via",
+            "Content-Length",
+            "CONTENT-TYPE",
+            "content-encoding",
+            "Proxy-Authorization",
+            "proxy-connection",
+            "Webhook-Id",
+            "WEBHOOK-SIGNATURE",
         ] {
             assert_eq!(
                 HeaderName::parse(name),
                 Err(HeaderNameError::Reserved(name.to_owned()))
             );
         }
-        assert!(!is_reserved_header("X-Host"));
-        assert!(!is_reserved_header("Webhook"));
+        for name in ["X-Host", "Webhook", "Contents", "Proxied", "Accept"] {
+            assert!(HeaderName::parse(name).is_ok(), "{name}");
+        }
     }
 
     #[test]

@@ -31,7 +31,9 @@ pub enum UrlError {
     #[error("URL must have a host")]
     MissingHost,
     /// A host name that DNS could not hold.
-    #[error("URL host must be a name of ASCII letters, digits, '-' and '_', or an address")]
+    #[error(
+        "URL host must be a name of ASCII letters, digits, '-' and '_', at most 63 between two dots and 253 in all, or an address"
+    )]
     HostName,
     /// An address that the guard refuses, or a name for the own machine.
     #[error("URL host must be a public address or name")]

@@ -131,6 +131,34 @@ fn long_urls_are_refused_also_when_only_the_canonical_form_is() {
 }
 
 #[test]
+fn names_that_dns_could_not_hold_are_refused() {
+    let longest = format!(
+        "{}.{}",
+        ["x".repeat(63).as_str(); 3].join("."),
+        "y".repeat(61)
+    );
+    assert_eq!(longest.len(), 253);
+    for (host, is_name) in [
+        ("x".repeat(63), true),
+        ("x".repeat(64), false),
+        (format!("{}.example.com", "x".repeat(64)), false),
+        (longest.clone(), true),
+        (format!("{longest}."), true),
+        (format!("{longest}y"), false),
+        ("x.".repeat(127), true),
+        ("x.".repeat(128), false),
+    ] {
+        let expected = if is_name {
+            Ok(())
+        } else {
+            Err(UrlError::HostName)
+        };
+        let parsed = parse(&format!("https://{host}/")).map(|_| ());
+        assert_eq!(parsed, expected, "{host}");
+    }
+}
+
+#[test]
 fn operator_may_allow_http_and_networks() {
     let rules = rules_with_loopback();
     for text in [

@@ -152,3 +152,34 @@ fn what_is_not_the_receivers_fault_says_nothing() {
     }
     assert!(circuits.books().failing.is_empty());
 }
+
+#[test]
+fn circuits_open_however_many_endpoints_fail_in_turn() {
+    let (circuits, start) = (circuits(), Instant::now());
+    let tenant_id = TenantId::new();
+    // As many as a tenant may have, and one that is another tenant's.
+    let mut endpoints: Vec<Key> = (0..10_000)
+        .map(|_| (tenant_id, EndpointId::new()))
+        .collect();
+    endpoints.push(key());
+    let fail_all = |now| {
+        let ended: Vec<_> = endpoints.iter().map(|key| attempt(*key, DEAD)).collect();
+        circuits
+            .judge(ended.iter().map(|one| (one, false)), now)
+            .len()
+    };
+    assert_eq!([fail_all(start), fail_all(start)], [0, 0]);
+    assert_eq!(fail_all(start + RULES.failing_for), endpoints.len());
+}
+
+#[test]
+fn what_was_seen_of_circuits_is_remembered_however_many_there_are() {
+    let (circuits, now) = (circuits(), Instant::now());
+    let endpoints: Vec<Key> = (0..10_001).map(|_| key()).collect();
+    let seen = endpoints.iter().map(|key| (*key, SEEN)).collect();
+    circuits.note(endpoints.iter().copied(), &seen);
+    let probed = endpoints
+        .iter()
+        .filter(|key| judge(&circuits, **key, DEAD, true, now).is_some());
+    assert_eq!(probed.count(), endpoints.len());
+}

@@ -4,6 +4,8 @@
 //! them. Deliveries may come late, or come back below that, as retries do: so the newest are never passed over, and the look
 //! begins at the start whenever something may have come back, and every second in any case.
 
+mod crowd;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -11,8 +13,11 @@ use reprise_core::ids::{DeliveryId, EndpointId, TenantId, first_uuid_at};
 use reprise_core::store::delivery_queue::{Candidate, Claim, ReadyClaim};
 use time::OffsetDateTime;
 
+use self::crowd::Crowd;
+
 /// Endpoints remembered at most. More, and a claim has more to share among than it needs; those that are not remembered
-/// are found again by the walk.
+/// are found again by the walk. A tenant may have more that hang, and its others are not asked for while it has as much
+/// in flight as it may: so it gives way to other tenants.
 const MAX_KNOWN: usize = 1_024;
 /// Of these, endpoints that had nothing more when they were looked at. Each costs a probe at the next hint.
 const MAX_QUIET: usize = 64;
@@ -59,26 +64,45 @@ impl Known {
 }
 
 impl KnownEndpoints {
-    /// Remembers endpoints that were found to have something; whether there was room for all of them.
+    /// Remembers endpoints that were found to have something; whether all of them, and what was known before, are remembered.
     pub(super) fn add<'a>(
         &mut self,
         found: impl IntoIterator<Item = &'a Key>,
         now: Instant,
     ) -> bool {
+        let mut crowd = None;
         for key in found {
-            if self.by_key.len() >= MAX_KNOWN && !self.by_key.contains_key(key) {
-                return false;
+            if let Some(known) = self.by_key.get_mut(key) {
+                known.is_quiet = false;
+                continue;
             }
-            let known = self.by_key.entry(*key).or_insert(Known {
+            if self.by_key.len() >= MAX_KNOWN {
+                let crowd = crowd.get_or_insert_with(|| self.crowd());
+                let Some(gives_way) = crowd.make_room_for(*key) else {
+                    continue;
+                };
+                self.by_key.remove(&gives_way);
+            }
+            let known = Known {
                 last_claimed: None,
                 from_start_at: None,
                 found_at: now,
                 is_quiet: false,
                 doubted_at: None,
-            });
-            known.is_quiet = false;
+            };
+            self.by_key.insert(*key, known);
         }
-        true
+        crowd.is_none()
+    }
+
+    /// All of them, those last that had nothing more.
+    fn crowd(&self) -> Crowd {
+        let are = |is_quiet| {
+            let all = self.by_key.iter();
+            all.filter(move |(_, known)| known.is_quiet == is_quiet)
+                .map(|(key, _)| *key)
+        };
+        Crowd::of(are(false).chain(are(true)))
     }
 
     /// All of them, which the walk passes over.
@@ -344,5 +368,20 @@ mod tests {
         note(&mut known, latest, 1, &[], later);
         assert_eq!(known.keys().len(), MAX_QUIET);
         assert!(known.keys().contains(&latest));
+    }
+    #[test]
+    fn where_there_is_no_room_one_tenants_many_endpoints_give_way_to_anothers() {
+        let now = Instant::now();
+        let (mut known, first) = one(now);
+        let of_tenant = |_| (first.0, EndpointId::new());
+        let rest: Vec<_> = (1..MAX_KNOWN).map(of_tenant).collect();
+        assert!(known.add(&rest, now));
+        let another = (TenantId::new(), EndpointId::new());
+        assert!(!known.add(&[another], now), "one is not remembered");
+        assert_eq!(known.keys().len(), MAX_KNOWN);
+        assert!(known.keys().contains(&another));
+        assert!(!known.add(&[of_tenant(0)], now));
+        assert_eq!(known.keys().len(), MAX_KNOWN);
+        assert!(known.add(&[another], now), "it is known");
     }
 }

@@ -3,32 +3,32 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::Result;
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{HeaderValue, RETRY_AFTER};
-use hyper::{HeaderMap, Request, Response};
+use anyhow::{Context as _, Result};
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::header::{CONNECTION, HeaderValue, RETRY_AFTER};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::client::legacy::connect::{CaptureConnection, HttpInfo, capture_connection};
 use hyper_util::rt::TokioTimer;
-use reprise_core::attempt::{KEPT_BODY_BYTES, RecordedResponse};
+use reprise_core::attempt::RecordedResponse;
 use reprise_core::attempt_outcome::FailureKind;
+use rustix::process::{Resource, getrlimit};
 use tokio_util::task::TaskTracker;
 
 use super::bounded::BoundedConnector;
 use super::failure::Failure;
-use super::guard::GuardedConnector;
-use super::tls;
+use super::guard::{BoxError, GuardedConnector};
+use super::interim::InterimResponses;
+use super::resolver::{Names, Resolver};
+use super::shortage::{Shortage, Warning};
+use super::{response, tls};
 use crate::config::OutboundConfig;
 
 #[cfg(test)]
 mod tests;
 
-/// Bytes of a response body that are read at most. More would let a receiver hold its slot; fewer would close
-/// connections that could be used again, since only one whose response was read to its end can be.
-const MAX_BODY_BYTES: usize = 64 * 1024;
 /// Bytes of status line and headers at most: eight times what common servers send at most.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Headers of a response at most; hyper's own default.
@@ -39,12 +39,20 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Unused connections to one host at most: as many as are in flight by default, since many endpoints may share a host. Fewer,
 /// and those beyond them are closed after one request each; more would only be held.
 const MAX_IDLE_PER_HOST: usize = 512;
+/// Connections open at once, to all hosts, up to which they are kept after their first request. More, and a tenant with an
+/// endpoint at each of ten thousand hosts makes us hold ten thousand, at up to 50 KiB each; fewer, and where there are many
+/// hosts each request pays for a new connection.
+const MAX_KEPT: usize = 2_048;
 
 /// The client that everything is sent with. Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Outbound {
-    client: Client<BoundedConnector<HttpsConnector<GuardedConnector<GaiResolver>>>, Full<Bytes>>,
+    client: Client<BoundedConnector<HttpsConnector<GuardedConnector<Resolver>>>, Full<Bytes>>,
     allow_http: bool,
+    /// One task per open connection, and now and then one for something else.
+    connections: TaskTracker,
+    max_kept: usize,
+    shortage: Warning,
 }
 
 /// What came of sending a request, as far as it came.
@@ -78,19 +86,22 @@ impl Outbound {
     ///
     /// # Errors
     ///
-    /// The operator's file of authorities can't be read.
+    /// The operator's file of authorities can't be read, or the system's name servers can't be used.
     pub(crate) fn new(config: &OutboundConfig, tracker: TaskTracker) -> Result<Self> {
+        let names = if config.guard.allows_more_than_public() {
+            Names::Searched
+        } else {
+            Names::Absolute
+        };
+        let resolver = Resolver::from_system(names).context("setting up the lookup of names")?;
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls::client_config(config.ca_file.as_deref())?)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(GuardedConnector::new(
-                GaiResolver::new(),
-                config.guard.clone(),
-            ));
+            .wrap_connector(GuardedConnector::new(resolver, config.guard.clone()));
         // hyper sends a request again by itself only if no byte of it has been written: the connection had been closed
         // while it was unused. So an attempt stays at most one complete request on the wire.
-        let client = Client::builder(Connections(tracker))
+        let client = Client::builder(Connections(tracker.clone()))
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
@@ -100,90 +111,75 @@ impl Outbound {
         Ok(Self {
             client,
             allow_http: config.allow_http,
+            connections: tracker,
+            max_kept: MAX_KEPT.min(descriptors() / 2),
+            shortage: Warning::default(),
         })
     }
 
     /// Sends a request, and reads the response as far as it is wanted, until `deadline` has passed in all.
+    ///
+    /// # Errors
+    ///
+    /// [`Shortage`]: this machine could not even begin, and nothing was sent.
     ///
     /// Cancel safety: dropping the future closes the connection; the receiver may have got the request.
     pub(crate) async fn send(
         &self,
         mut request: Request<Full<Bytes>>,
         deadline: Duration,
-    ) -> Exchange {
+    ) -> Result<Exchange, Shortage> {
         let mut exchange = Exchange::default();
         if request.uri().scheme_str() != Some("https") && !self.allow_http {
             exchange.failure = Some(Failure::of(FailureKind::AddressRefused));
-            return exchange;
+            return Ok(exchange);
+        }
+        if self.connections.len() >= self.max_kept {
+            let headers = request.headers_mut();
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let connection = capture_connection(&mut request);
         let conversing = self.converse(request, &mut exchange);
         exchange.failure = match tokio::time::timeout(deadline, conversing).await {
             Ok(Ok(())) => None,
-            Ok(Err(failure)) => Some(failure),
+            Ok(Err(error)) => {
+                if let Some(shortage) = Shortage::in_error(error.as_ref()) {
+                    self.shortage.tell(shortage);
+                    return Err(shortage);
+                }
+                Some(Failure::from_error(error.as_ref()))
+            }
             Err(_) => Some(Failure::of(FailureKind::Timeout)),
         };
         exchange.remote_ip = remote_ip(&connection);
-        exchange
+        Ok(exchange)
     }
 
     /// Fills in `exchange` as the response comes, so that what has come is there if the deadline cuts it short.
     async fn converse(
         &self,
-        request: Request<Full<Bytes>>,
+        mut request: Request<Full<Bytes>>,
         exchange: &mut Exchange,
-    ) -> Result<(), Failure> {
-        let response = self.client.request(request).await;
-        let response = response.map_err(|error| Failure::from_error(&error))?;
-        exchange.retry_after = response.headers().get(RETRY_AFTER).cloned();
-        let recorded = exchange.response.insert(record_head(&response));
-        read_body(response.into_body(), recorded).await
-    }
-}
-
-fn record_head(response: &Response<Incoming>) -> RecordedResponse {
-    RecordedResponse {
-        status: response.status().as_u16(),
-        headers: joined(response.headers()),
-        body: Vec::new(),
-        body_truncated: false,
-    }
-}
-
-/// Names and values as text; the values of a name are joined as RFC 9110 section 5.3 says. Text is what PostgreSQL can
-/// store: bytes that are no UTF-8 are replaced.
-fn joined(headers: &HeaderMap) -> Vec<(String, String)> {
-    headers
-        .keys()
-        .map(|name| {
-            let values: Vec<_> = headers
-                .get_all(name)
-                .iter()
-                .map(|value| String::from_utf8_lossy(value.as_bytes()).replace('\0', ""))
-                .collect();
-            (name.as_str().to_owned(), values.join(", "))
-        })
-        .collect()
-}
-
-/// Reads a body to its end or to the bound, whichever comes first, and keeps its beginning.
-async fn read_body(mut body: Incoming, recorded: &mut RecordedResponse) -> Result<(), Failure> {
-    let mut read_bytes = 0_usize;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Failure::from_error(&error))?;
-        let Some(data) = frame.data_ref() else {
-            continue;
+    ) -> Result<(), BoxError> {
+        let interim = InterimResponses::bounded(&mut request);
+        // Biased: what comes after too many of them does not count, even if it came together with them.
+        let response = tokio::select! {
+            biased;
+            too_many = interim.too_many() => return Err(too_many.into()),
+            response = self.client.request(request) => response?,
         };
-        let room = KEPT_BODY_BYTES - recorded.body.len();
-        let kept = data.get(..room).unwrap_or(data);
-        recorded.body.extend_from_slice(kept);
-        recorded.body_truncated |= kept.len() < data.len();
-        read_bytes = read_bytes.saturating_add(data.len());
-        if read_bytes >= MAX_BODY_BYTES {
-            break;
-        }
+        exchange.retry_after = response.headers().get(RETRY_AFTER).cloned();
+        let recorded = exchange.response.insert(response::record_head(&response));
+        response::read_body(response.into_body(), recorded).await?;
+        Ok(())
     }
-    Ok(())
+}
+
+/// File descriptors that this process may have.
+fn descriptors() -> usize {
+    let limit = getrlimit(Resource::Nofile).current;
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+    limit.unwrap_or(usize::MAX)
 }
 
 fn remote_ip(connection: &CaptureConnection) -> Option<IpAddr> {

@@ -7,6 +7,7 @@ use reprise_core::attempt::AttemptError;
 use reprise_core::attempt_outcome::{ErrorKind, FailureKind};
 
 use super::guard::ConnectFailure;
+use super::interim::TooManyInterimResponses;
 
 /// Longest explanation by the TLS library that is kept, in bytes; it may quote the receiver's certificate.
 const MAX_DETAIL_BYTES: usize = 300;
@@ -24,14 +25,14 @@ impl Failure {
     pub(crate) fn of(kind: FailureKind) -> Self {
         let message = match kind {
             FailureKind::AddressRefused => {
-                "The URL or the address it leads to is not allowed: private, local or otherwise special"
+                "The URL is not allowed: its address is private, local or otherwise special, or it is no https:// URL"
             }
-            FailureKind::Dns => "The host name could not be resolved",
+            FailureKind::Dns => "The host name could not be resolved to a public address",
             FailureKind::Connect => "No connection to the receiver could be made",
             FailureKind::Tls => "The TLS handshake failed",
             FailureKind::Timeout => "The response was not complete within the endpoint's timeout",
             FailureKind::Protocol => {
-                "The response was not valid HTTP/1.1, or its headers were too large"
+                "The response was not valid HTTP/1.1, or its headers were too large or too many"
             }
             FailureKind::ConnectionLost => "The connection broke before the response was complete",
             FailureKind::PayloadExpired => "The payload has expired and can no longer be sent",
@@ -83,16 +84,38 @@ fn kind_of(error: &(dyn Error + 'static)) -> FailureKind {
     if is_connecting {
         return FailureKind::Tls;
     }
-    match find::<hyper::Error>(error) {
-        Some(http) if http.is_parse() => FailureKind::Protocol,
-        Some(_) | None => FailureKind::ConnectionLost,
+    if error.is::<TooManyInterimResponses>() {
+        return FailureKind::Protocol;
+    }
+    let is_malformed = find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse);
+    if is_malformed || causes(error).any(is_malformed_body) {
+        FailureKind::Protocol
+    } else {
+        FailureKind::ConnectionLost
     }
 }
 
-/// Looks for an error of type `T` among an error and its causes. An `io::Error` shows what it wraps only when asked
-/// for it: its own `source` skips that.
+/// Chunks and trailers that are none, or beyond hyper's bounds of them, are told by the kind of an `io::Error`.
+fn is_malformed_body(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
+        )
+    })
+}
+
+/// Looks for an error of type `T` among an error and its causes.
 fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    let causes = std::iter::successors(Some(error), |&error| {
+    causes(error).find_map(|error| error.downcast_ref::<T>())
+}
+
+/// An error and its causes. An `io::Error` shows what it wraps only when asked for it: its own `source` skips that.
+pub(super) fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| {
         let wrapped = error
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref);
@@ -100,10 +123,7 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
             Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
             None => error.source(),
         }
-    });
-    causes
-        .into_iter()
-        .find_map(|error| error.downcast_ref::<T>())
+    })
 }
 
 /// The text without what PostgreSQL can't store, cut where it gets long.

@@ -14,9 +14,11 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioIo;
 use reprise_core::address::AddressGuard;
+use reprise_core::endpoint_url::is_refused_port;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tower_service::Service;
+use tracing::debug;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
@@ -30,7 +32,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) enum ConnectFailure {
     #[error("the address guard refuses the address")]
     Refused,
-    #[error("the name does not resolve")]
+    #[error("the name does not lead to an address that may be dialled")]
     Unresolved(#[source] Option<BoxError>),
     #[error("no connection")]
     Unconnected(#[source] BoxError),
@@ -40,6 +42,9 @@ pub(super) enum ConnectFailure {
 
 /// Resolves names with `inner`, and refuses a name of which any address is forbidden: one that mixes allowed and
 /// forbidden addresses has no honest reason to.
+///
+/// A refused name fails as one that does not exist. Told apart, the two would answer any tenant which names there are
+/// inside: `redis.default.svc.cluster.local`, or what else the name servers of the operator know.
 #[derive(Clone, Debug)]
 pub(super) struct GuardedResolver<R> {
     inner: R,
@@ -60,6 +65,7 @@ where
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
+        let host = name.clone();
         let resolving = self.inner.call(name);
         let guard = self.guard.clone();
         Box::pin(async move {
@@ -68,7 +74,8 @@ where
                 return Err(ConnectFailure::Unresolved(None));
             }
             if !addresses.iter().all(|address| guard.permits(address.ip())) {
-                return Err(ConnectFailure::Refused);
+                debug!(%host, "The name leads to an address that the guard refuses");
+                return Err(ConnectFailure::Unresolved(None));
             }
             Ok(addresses.into_iter())
         })
@@ -117,7 +124,10 @@ where
     }
 
     fn call(&mut self, url: Uri) -> Self::Future {
-        if literal_of(&url).is_some_and(|ip| !self.guard.permits_literal(ip)) {
+        // Rules that have become stricter since the URL was stored hold, too.
+        let is_refused = literal_of(&url).is_some_and(|ip| !self.guard.permits_literal(ip))
+            || url.port_u16().is_some_and(is_refused_port);
+        if is_refused {
             return Box::pin(async { Err(ConnectFailure::Refused) });
         }
         let connecting = self.tcp.call(url);
@@ -147,20 +157,17 @@ fn literal_of(url: &Uri) -> Option<IpAddr> {
 /// What hyper's connector says, or what the resolver inside it said.
 fn unconnected(error: impl Into<BoxError>) -> ConnectFailure {
     let error = error.into();
-    match resolver_failure(error.as_ref()) {
-        Some(ConnectFailure::Refused) => ConnectFailure::Refused,
-        Some(ConnectFailure::Unresolved(_)) => ConnectFailure::Unresolved(Some(error)),
-        Some(ConnectFailure::Unconnected(_) | ConnectFailure::TooSlow) | None => {
-            ConnectFailure::Unconnected(error)
-        }
+    if is_of_resolver(error.as_ref()) {
+        ConnectFailure::Unresolved(Some(error))
+    } else {
+        ConnectFailure::Unconnected(error)
     }
 }
 
-fn resolver_failure<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> Option<&'a ConnectFailure> {
+/// Of a [`ConnectFailure`]s within hyper's connector is none but those of [`GuardedResolver`].
+fn is_of_resolver(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| error.source())
-        .find_map(<dyn std::error::Error>::downcast_ref)
+        .any(<dyn std::error::Error>::is::<ConnectFailure>)
 }
 
 #[cfg(test)]
@@ -168,7 +175,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
 
@@ -240,7 +247,7 @@ mod tests {
             let url = format!("http://receiver.example:{}/", there.port());
             let refused = connect(&resolver, loopback_allowed(), &url).await;
             assert!(
-                matches!(refused, Err(ConnectFailure::Refused)),
+                matches!(refused, Err(ConnectFailure::Unresolved(_))),
                 "{forbidden}: {refused:?}"
             );
         }
@@ -275,6 +282,43 @@ mod tests {
             );
         }
         assert_eq!(resolver.asked_count.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn port_that_is_refused_now_is_not_dialled_although_its_url_was_stored() {
+        let resolver = Scripted::new(vec![vec![address("127.0.0.1:0")]]);
+        for url in ["http://127.0.0.1:6379/", "http://receiver.example:9200/"] {
+            let refused = connect(&resolver, loopback_allowed(), url).await;
+            assert!(
+                matches!(refused, Err(ConnectFailure::Refused)),
+                "{url}: {refused:?}"
+            );
+        }
+        assert_eq!(resolver.asked_count.load(Ordering::SeqCst), 0);
+    }
+
+    /// Time stands still but for waits, so that ten seconds take none.
+    #[tokio::test(start_paused = true)]
+    async fn connecting_to_a_port_that_drops_packets_ends_before_any_deadline() {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(address("127.0.0.1:0")).expect("a port");
+        let listener = socket.listen(1).expect("listening");
+        let there = listener.local_addr().expect("its address");
+        // Nobody accepts, so that further ones are not answered when so many wait.
+        let mut waiting = Vec::new();
+        while let Ok(stream) =
+            std::net::TcpStream::connect_timeout(&there, Duration::from_millis(200))
+        {
+            waiting.push(stream);
+        }
+        let url = format!("http://{there}/");
+        let resolver = Scripted::new(Vec::new());
+        let started = tokio::time::Instant::now();
+        let connecting = connect(&resolver, loopback_allowed(), &url);
+        let failed = tokio::time::timeout(2 * CONNECT_TIMEOUT, connecting).await;
+        assert!(matches!(failed, Ok(Err(ConnectFailure::Unconnected(_)))));
+        let elapsed = started.elapsed();
+        assert!(elapsed >= CONNECT_TIMEOUT && elapsed < 2 * CONNECT_TIMEOUT);
     }
 
     #[tokio::test]

@@ -6,6 +6,8 @@ use std::time::Duration;
 use reprise_core::delivery::DeliveryStatus;
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::fixture::Dispatcher;
+use reprise_testkit::metrics::value;
+use reprise_testkit::polling::poll_until;
 use reprise_testkit::receiver::{Answer, Received, Receiver};
 
 use crate::world::{PATIENCE, World, settings};
@@ -154,5 +156,44 @@ async fn notification_wakes_a_dispatcher_long_before_it_would_look() {
     world.publish(b"2").await;
     world
         .wait_for_all(endpoint, 2, DeliveryStatus::Delivered)
+        .await;
+}
+
+/// Waits until a dispatcher has taken a connection so often: to go on with its walk, for each claim, and now and then for
+/// something else. By then it has been all the way round, and remembers all that it can.
+async fn pass_claims(dispatcher: &Dispatcher, count: f64) {
+    const TAKEN: &str = r#"reprise_pool_gets_total{got="at_once"}"#;
+    let taken = async || {
+        let answer = dispatcher.admin().get("/metrics").await;
+        value(&answer.text(), TAKEN).unwrap_or_default()
+    };
+    let before = taken().await;
+    let have_passed = async || (taken().await >= before + count).then_some(());
+    let have_passed = poll_until(PATIENCE, have_passed).await;
+    have_passed.expect("it claims");
+}
+
+#[tokio::test]
+async fn more_endpoints_that_hang_than_are_remembered_keep_no_other_tenant_out() {
+    let database = TestDatabase::create().await;
+    let crowd = World::create(database.url()).await;
+    let other = World::create(database.url()).await;
+    let receiver = Receiver::start().await;
+    receiver.answer_on("/hangs", Answer::hang());
+    // More than the claimer remembers (1,024), and they hold their places for longer than the test waits.
+    let mut hanging = settings(&receiver.url("/hangs"));
+    hanging.timeout = Duration::from_secs(60);
+    for _ in 0..1_100 {
+        crowd.endpoint(&hanging).await;
+    }
+    let healthy = other.endpoint(&settings(&receiver.url("/healthy"))).await;
+    crowd.publish_quietly(b"{}").await;
+    let limits = [("REPRISE_MAX_IN_FLIGHT_PER_TENANT", "32")];
+    let dispatcher = Dispatcher::start_with(database.url(), &limits).await;
+    receiver.wait_for(32, PATIENCE).await;
+    pass_claims(&dispatcher, 100.0).await;
+    other.publish(b"{}").await;
+    other
+        .wait_for_status(healthy, DeliveryStatus::Delivered)
         .await;
 }

@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use reprise_core::attempt::Attempt;
+use reprise_core::circuit::Sign;
 use reprise_core::delivery::{Delivery, DeliveryStatus};
+use reprise_core::event_type::EventType;
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::fixture::Dispatcher;
 use reprise_testkit::receiver::{Answer, Receiver};
+use rustix::process::{Pid, Resource, getrlimit, prlimit};
+use tokio::net::TcpSocket;
 
-use crate::world::{World, settings};
+use crate::world::{World, retries, settings};
 
 /// Lets a dispatcher with these variables make one attempt at `url`, and returns what became of it.
 async fn attempt_with(environment: &[(&str, &str)], url: &str) -> (Delivery, Attempt) {
@@ -107,15 +111,21 @@ async fn connection_that_is_reset_is_lost() {
     assert_eq!(receiver.received().len(), 1);
 }
 
+const CLOSED: [(&str, &str); 1] = [("REPRISE_ALLOW_NETWORKS", "")];
+
 #[tokio::test]
 async fn loopback_is_refused_unless_allowed_as_address_and_as_name() {
     let receiver = Receiver::start().await;
     let port = receiver.address().port();
-    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
+    for (host, kind) in [
+        ("127.0.0.1", "address_refused"),
+        ("[::ffff:127.0.0.1]", "address_refused"),
+        ("localhost", "dns"),
+    ] {
         let url = format!("http://{host}:{port}/");
-        let (delivery, attempt) = attempt_with(&[("REPRISE_ALLOW_NETWORKS", "")], &url).await;
+        let (delivery, attempt) = attempt_with(&CLOSED, &url).await;
         assert_eq!(delivery.status, DeliveryStatus::Failed, "{host}");
-        assert_eq!(error_kind(&attempt), Some("address_refused"), "{host}");
+        assert_eq!(error_kind(&attempt), Some(kind), "{host}");
         assert_eq!(attempt.remote_ip, None);
         let message = attempt.error.expect("an error").message;
         assert!(
@@ -124,6 +134,133 @@ async fn loopback_is_refused_unless_allowed_as_address_and_as_name() {
         );
     }
     assert_eq!(receiver.received().len(), 0);
+}
+
+/// All that a tenant is told of an attempt, but for its times and ids, and what follows from it.
+fn told((delivery, attempt): &(Delivery, Attempt)) -> impl PartialEq + std::fmt::Debug + use<> {
+    (
+        (delivery.status, delivery.final_http_status),
+        attempt.error.clone(),
+        attempt.response.clone(),
+        attempt.remote_ip,
+        Sign::of(attempt),
+    )
+}
+
+/// A port that answers nobody, since as many wait there as may, and what holds it.
+async fn filtered_port() -> (u16, impl Sized) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    let any = "127.0.0.1:0".parse().expect("an address");
+    socket.bind(any).expect("a port");
+    let listener = socket.listen(1).expect("listening");
+    let there = listener.local_addr().expect("its address");
+    let mut waiting = Vec::new();
+    let connect = async || {
+        let connecting = tokio::net::TcpStream::connect(there);
+        tokio::time::timeout(Duration::from_millis(200), connecting).await
+    };
+    while let Ok(Ok(stream)) = connect().await {
+        waiting.push(stream);
+    }
+    (there.port(), (listener, waiting))
+}
+
+#[tokio::test]
+async fn forbidden_address_tells_nothing_of_what_is_there() {
+    let open = Receiver::start().await;
+    let (filtered, _held) = filtered_port().await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let closed = closed.local_addr().expect("its address").port();
+    for host in ["127.0.0.1", "localhost"] {
+        let mut seen = Vec::new();
+        for port in [open.address().port(), closed, filtered] {
+            let url = format!("http://{host}:{port}/");
+            seen.push(told(&attempt_with(&CLOSED, &url).await));
+        }
+        assert_eq!(seen[0], seen[1], "open and closed at {host}");
+        assert_eq!(seen[0], seen[2], "open and filtered at {host}");
+    }
+    assert_eq!(open.received().len(), 0);
+}
+
+#[tokio::test]
+async fn name_inside_and_name_that_does_not_exist_look_alike() {
+    let inside = attempt_with(&CLOSED, "http://localhost/").await;
+    let nowhere = attempt_with(&CLOSED, "http://receiver.invalid/").await;
+    assert_eq!(told(&inside), told(&nowhere));
+    assert_eq!(error_kind(&inside.1), Some("dns"));
+}
+
+#[tokio::test]
+async fn whatever_is_sent_again_meets_the_guard_as_it_is_now() {
+    let database = TestDatabase::create().await;
+    let world = World::create(database.url()).await;
+    let receiver = Receiver::start().await;
+    receiver.answer(Answer::status(500));
+    let mut wanted = settings(&receiver.url("/"));
+    wanted.retry = retries(&[Duration::from_secs(3_600)]);
+    let endpoint = world.endpoint(&wanted).await;
+    let open = Dispatcher::start(database.url()).await;
+    world.publish(b"{}").await;
+    let original = world
+        .wait_for_status(endpoint, DeliveryStatus::Retrying)
+        .await;
+    drop(open);
+
+    let replay = world.replay_express(original.id).await;
+    let test = world.send_directly(endpoint, EventType::test()).await;
+    let challenge = world.send_directly(endpoint, EventType::challenge()).await;
+    let _closed = Dispatcher::start_with(database.url(), &CLOSED).await;
+    world.pass_retries().await;
+    world
+        .wait_for_one(original.id, DeliveryStatus::Failed)
+        .await;
+    world.wait_for_one(replay, DeliveryStatus::Retrying).await;
+    world.wait_for_one(test, DeliveryStatus::Retrying).await;
+    world.wait_for_one(challenge, DeliveryStatus::Failed).await;
+    for again in [original.id, replay, test, challenge] {
+        let kinds = world.error_kinds(again).await;
+        let last = kinds.last().expect("an attempt").as_deref();
+        assert_eq!(last, Some("address_refused"), "{kinds:?}");
+    }
+    assert_eq!(receiver.received().len(), 1, "the first attempt");
+}
+
+#[tokio::test]
+async fn delivery_that_no_connection_can_be_made_for_here_waits_and_keeps_its_attempts() {
+    let database = TestDatabase::create().await;
+    let world = World::create(database.url()).await;
+    let receiver = Receiver::start().await;
+    let endpoint = world.endpoint(&settings(&receiver.url("/"))).await;
+    let dispatcher = Dispatcher::start(database.url()).await;
+    let may_have = |files| {
+        let id = dispatcher
+            .process
+            .id()
+            .and_then(|id| i32::try_from(id).ok());
+        let id = Pid::from_raw(id.expect("it runs")).expect("an id");
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = files;
+        prlimit(Some(id), Resource::Nofile, limit).expect("limited");
+    };
+    // What it has open stays so; there will be no file more.
+    may_have(Some(1));
+    world.publish(b"{}").await;
+    world
+        .wait_for_queue("lease_token IS NULL AND due_at > now()", 1)
+        .await;
+    let waiting = world.delivery(endpoint).await;
+    assert_eq!(waiting.status, DeliveryStatus::Pending);
+    assert!(world.attempts(waiting.id).await.is_empty());
+
+    may_have(getrlimit(Resource::Nofile).maximum);
+    world.pass_retries().await;
+    world
+        .wait_for_status(endpoint, DeliveryStatus::Delivered)
+        .await;
+    let attempts = world.attempts(waiting.id).await;
+    let numbers: Vec<_> = attempts.iter().map(|attempt| attempt.number).collect();
+    assert_eq!(numbers, [1]);
 }
 
 #[tokio::test]

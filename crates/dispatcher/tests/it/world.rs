@@ -19,6 +19,7 @@ use reprise_core::scope::Scopes;
 use reprise_core::sealing::{KeyRing, SecretKey};
 use reprise_core::signing::{SignatureScheme, SigningSecret, SigningSecrets};
 use reprise_core::store::delivery_lists::{self, DeliveryFilter};
+use reprise_core::store::direct_events::{self, DirectEvent};
 use reprise_core::store::endpoints::{EndpointChange, NewEndpoint};
 use reprise_core::store::events::{self, NewEvent, Published};
 use reprise_core::store::replays::{self, ReplayOrder, Urgency};
@@ -61,6 +62,14 @@ pub(crate) fn retries(delays: &[Duration]) -> RetryPolicy {
     RetryPolicy::new(RetrySchedule::Delays(delays), None).expect("a policy")
 }
 
+/// The pool's own patience is by the clock on the wall.
+async fn patient_connection(
+    pool: &Pool<AsyncPgConnection>,
+) -> PooledConnection<'_, AsyncPgConnection> {
+    let found = poll_until(PATIENCE, async || pool.get().await.ok());
+    found.await.expect("a connection")
+}
+
 impl World {
     /// A tenant with a user in the database at `url`.
     pub(crate) async fn create(url: &str) -> Self {
@@ -69,7 +78,7 @@ impl World {
         // Looked after before each use, so that it outlives its server.
         let manager = AsyncDieselConnectionManager::new(url);
         let pool = Pool::builder().max_size(2).build_unchecked(manager);
-        let mut conn = pool.get().await.expect("a connection");
+        let mut conn = patient_connection(&pool).await;
         tenants::insert(&mut conn, tenant_id, "test")
             .await
             .expect("a tenant");
@@ -88,9 +97,7 @@ impl World {
 
     /// A connection to make and look at rows with.
     pub(crate) async fn conn(&self) -> PooledConnection<'_, AsyncPgConnection> {
-        // The pool's own patience is by the clock on the wall.
-        let found = poll_until(PATIENCE, async || self.pool.get().await.ok());
-        found.await.expect("a connection")
+        patient_connection(&self.pool).await
     }
 
     pub(crate) async fn endpoint(&self, settings: &EndpointSettings) -> EndpointId {
@@ -171,6 +178,21 @@ impl World {
             .expect("inserted")
             .expect("the endpoint is enabled")
             .id
+    }
+
+    /// Sends an event to one endpoint, as tests and challenges are.
+    pub(crate) async fn send_directly(
+        &self,
+        endpoint_id: EndpointId,
+        event_type: EventType,
+    ) -> DeliveryId {
+        let mut conn = self.conn().await;
+        let made =
+            direct_events::insert(&mut conn, self.tenant_id, endpoint_id, event_type, b"{}").await;
+        let DirectEvent::Stored { delivery, .. } = made.expect("inserted") else {
+            panic!("the endpoint is disabled");
+        };
+        delivery.id
     }
 
     /// Waits until so many deliveries are kept back because their endpoint is disabled.

@@ -6,7 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
@@ -14,6 +16,17 @@ use rustls::{
 };
 use tempfile::TempDir;
 use tokio_rustls::TlsAcceptor;
+
+/// What a receiver shows as its certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    /// One that holds: signed by the authority, for the names, now.
+    Valid,
+    /// Signed by the authority, and over since 2020.
+    Expired,
+    /// Signed by itself.
+    SelfSigned,
+}
 
 /// What a receiver needs to speak TLS, and its clients to trust it.
 #[derive(Debug)]
@@ -26,7 +39,7 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    pub(super) fn for_names(names: &[&str]) -> Self {
+    pub(super) fn for_names(names: &[&str], certificate: Certificate) -> Self {
         let first_name = names.first().expect("a certificate has at least one name");
         let authority = new_authority();
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -34,7 +47,7 @@ impl Tls {
         fs::write(&ca_pem_path, authority.pem()).expect("a temporary file can be written");
         Self {
             first_name: (*first_name).to_owned(),
-            config: Arc::new(server_config(names, &authority)),
+            config: Arc::new(server_config(names, &authority, certificate)),
             ca_pem_path,
             _folder: folder,
         }
@@ -63,12 +76,24 @@ fn new_authority() -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, key).expect("an authority can sign itself")
 }
 
-fn server_config(names: &[&str], authority: &CertifiedIssuer<'static, KeyPair>) -> ServerConfig {
+fn server_config(
+    names: &[&str],
+    authority: &CertifiedIssuer<'static, KeyPair>,
+    certificate: Certificate,
+) -> ServerConfig {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let key = KeyPair::generate().expect("a key can be made");
-    let certificate = CertificateParams::new(names)
-        .and_then(|params| params.signed_by(&key, authority))
-        .expect("the names are DNS names or IP addresses");
+    let mut params =
+        CertificateParams::new(names).expect("the names are DNS names or IP addresses");
+    if certificate == Certificate::Expired {
+        params.not_before = date_time_ymd(2019, 1, 1);
+        params.not_after = date_time_ymd(2020, 1, 1);
+    }
+    let signed = match certificate {
+        Certificate::Valid | Certificate::Expired => params.signed_by(&key, authority),
+        Certificate::SelfSigned => params.self_signed(&key),
+    };
+    let certificate = signed.expect("the authority can sign");
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()

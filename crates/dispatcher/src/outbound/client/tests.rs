@@ -1,28 +1,41 @@
 //! The client against real sockets.
 
+use std::path::Path;
 use std::time::Instant;
 
 use reprise_core::address::AddressGuard;
-use reprise_testkit::receiver::{Answer, Receiver};
+use reprise_testkit::receiver::{Answer, Certificate, Receiver};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
+mod raw;
+
 const DEADLINE: Duration = Duration::from_secs(2);
 
 fn outbound() -> Outbound {
+    outbound_that_trusts(None)
+}
+
+/// A client that trusts the authority in this file.
+fn outbound_that_trusts(ca_file: Option<&Path>) -> Outbound {
     let config = OutboundConfig {
         guard: AddressGuard::new(vec!["127.0.0.0/8".parse().expect("a network")]),
         allow_http: true,
-        ca_file: None,
+        ca_file: ca_file.map(Path::to_owned),
     };
     Outbound::new(&config, TaskTracker::new()).expect("a client")
 }
 
 async fn send_to(outbound: &Outbound, url: &str) -> Exchange {
+    send_within(outbound, url, DEADLINE).await
+}
+
+async fn send_within(outbound: &Outbound, url: &str, deadline: Duration) -> Exchange {
     let request = Request::post(url).body(Full::from("{}"));
-    outbound.send(request.expect("a request"), DEADLINE).await
+    let sending = outbound.send(request.expect("a request"), deadline);
+    sending.await.expect("this machine has what it takes")
 }
 
 fn kind_of(exchange: &Exchange) -> Option<FailureKind> {
@@ -40,7 +53,8 @@ async fn send_to_server(serve: impl AsyncFnOnce(TcpStream)) -> Exchange {
         let _ = stream.read(&mut head).await.expect("a request");
         serve(stream).await;
     };
-    let sending = send_to(&outbound, &url);
+    // With the client its connections end, and a server that waits for that.
+    let sending = async move { send_to(&outbound, &url).await };
     let serving = async { tokio::time::timeout(2 * DEADLINE, serving).await };
     tokio::join!(sending, serving).0
 }
@@ -187,30 +201,86 @@ async fn peer_that_accepts_and_never_speaks_tls_costs_the_deadline_and_no_more()
 }
 
 #[tokio::test]
-async fn flood_of_interim_responses_ends_at_the_deadline() {
-    // Not more than this is read after the deadline has passed, however slow the machine is: a connection that always has
-    // something to read gives way after some of it, and then the deadline has its turn.
-    const READ_LATE: usize = 128 * 1024 * 1024;
-    let flood = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1_000);
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}/", listener.local_addr().expect("an address"));
-    let client = outbound();
-    let started = Instant::now();
-    // Until the client hangs up, which it never would without a deadline.
-    let flooding = async {
-        let (mut stream, _) = listener.accept().await.expect("a connection");
-        let _ = stream.read(&mut [0; 1024]).await.expect("a request");
-        let mut written_late = 0;
-        while written_late < READ_LATE && stream.write_all(&flood).await.is_ok() {
-            if started.elapsed() > DEADLINE {
-                written_late += flood.len();
-            }
+async fn flood_of_interim_responses_ends_after_a_few() {
+    let exchange = send_to_server(async |stream: TcpStream| {
+        flood(stream, b"HTTP/1.1 103 Early Hints\r\n\r\n").await;
+    });
+    assert_eq!(kind_of(&exchange.await), Some(FailureKind::Protocol));
+}
+
+#[tokio::test]
+async fn sixteen_interim_responses_are_read_and_no_more() {
+    for (count, failure) in [(16, None), (17, Some(FailureKind::Protocol))] {
+        let mut answer = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(count);
+        answer.extend_from_slice(b"HTTP/1.1 204 No Content\r\n\r\n");
+        let exchange = send_to_server(async |mut stream: TcpStream| {
+            stream.write_all(&answer).await.expect("written");
+            let _ = stream.read(&mut [0]).await;
+        });
+        assert_eq!(kind_of(&exchange.await), failure, "{count} came");
+    }
+}
+
+#[tokio::test]
+async fn sixteen_kib_of_headers_are_kept() {
+    let line = format!("x-filler: {}\r\n", "x".repeat(7_900));
+    let lines: String = (0..5)
+        .map(|place| line.replace("filler", &place.to_string()))
+        .collect();
+    let answer = format!("HTTP/1.1 204 No Content\r\n{lines}\r\n");
+    let exchange = send_to_server(async |mut stream: TcpStream| {
+        stream.write_all(answer.as_bytes()).await.expect("written");
+        let _ = stream.read(&mut [0]).await;
+    });
+    let exchange = exchange.await;
+    assert_eq!(kind_of(&exchange), None);
+    let headers = exchange.response.expect("a response").headers;
+    let names: Vec<_> = headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["x-0", "x-1"], "a third one would be beyond it");
+}
+
+#[tokio::test]
+async fn connections_beyond_those_that_are_kept_are_closed_after_one_request() {
+    let mut outbound = outbound();
+    // Two, and the task that closes those that are unused for too long.
+    outbound.max_kept = 3;
+    let receivers = [
+        Receiver::start().await,
+        Receiver::start().await,
+        Receiver::start().await,
+    ];
+    for _ in 0..2 {
+        for receiver in &receivers {
+            let exchange = send_to(&outbound, &receiver.url("/")).await;
+            assert_eq!(exchange.failure, None);
         }
-        written_late
-    };
-    let (exchange, written_late) = tokio::join!(send_to(&client, &url), flooding);
-    assert_eq!(kind_of(&exchange), Some(FailureKind::Timeout));
-    assert!(written_late < READ_LATE, "{written_late} bytes after it");
+    }
+    let is_kept = receivers.each_ref().map(|receiver| {
+        let received = receiver.received();
+        received[0].peer == received[1].peer
+    });
+    assert_eq!(is_kept, [true, true, false]);
+}
+
+#[tokio::test]
+async fn certificate_that_does_not_hold_is_a_tls_failure_that_says_why() {
+    for (certificate, why) in [
+        (Certificate::Valid, None),
+        (Certificate::Expired, Some("expired")),
+        (Certificate::SelfSigned, Some("UnknownIssuer")),
+    ] {
+        let receiver = Receiver::start_tls_with(&["localhost"], certificate).await;
+        let outbound = outbound_that_trusts(Some(receiver.ca_pem_path()));
+        let exchange = send_to(&outbound, &receiver.url("/")).await;
+        let Some(why) = why else {
+            assert_eq!(exchange.failure, None);
+            continue;
+        };
+        let failure = exchange.failure.expect("a failure");
+        assert_eq!(failure.kind, FailureKind::Tls, "{certificate:?}");
+        assert!(failure.message.contains(why), "{}", failure.message);
+        assert!(receiver.received().is_empty());
+    }
 }
 
 #[tokio::test]
@@ -253,4 +323,25 @@ async fn connection_that_breaks_after_the_request_is_not_tried_again() {
     let exchange = send_to(&outbound, &receiver.url("/")).await;
     assert_eq!(kind_of(&exchange), Some(FailureKind::ConnectionLost));
     assert_eq!(receiver.received().len(), 2);
+}
+
+#[tokio::test]
+async fn connection_that_the_receiver_closed_while_it_was_unused_costs_no_attempt() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    let outbound = outbound();
+    for _ in 0..20 {
+        let answering = async {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let _ = stream.read(&mut [0; 1024]).await.expect("a request");
+            let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+            stream.write_all(answer).await.expect("written");
+        };
+        // The receiver's end is closed when it has answered, and the client is told nothing of it.
+        let (exchange, ()) = tokio::join!(send_to(&outbound, &url), answering);
+        assert_eq!(exchange.failure, None);
+        while !outbound.connections.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
 }

@@ -1,0 +1,189 @@
+//! Looking up names.
+//!
+//! Not by `getaddrinfo`: each of its lookups holds a thread until the name servers have answered or were given up, which
+//! takes ten seconds and more however short an attempt's deadline is. A tenant whose name servers never answer would take
+//! all threads from the others. Here a lookup is a future with a socket of its own: it holds nothing else, and ends when
+//! nobody waits for it any more. At once for the same name there is one.
+//!
+//! What `getaddrinfo` would do is done here, too: `/etc/hosts` comes before DNS, and both files are read again. Other
+//! sources of `nsswitch.conf` are not asked.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hickory_resolver::config::{
+    LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::op::Query;
+use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::system_conf::read_system_conf;
+use hickory_resolver::{Hosts, TokioResolver};
+use hyper_util::client::legacy::connect::dns;
+use tower_service::Service;
+use tracing::warn;
+
+use super::guard::BoxError;
+
+#[cfg(test)]
+mod tests;
+
+/// How often the system's configuration is read again, and what is known of names forgotten. Longer, and a changed
+/// `/etc/resolv.conf` or `/etc/hosts` is noticed late; shorter, and name servers are asked more often than answers'
+/// times to live ask for.
+const REREAD_INTERVAL: Duration = Duration::from_secs(30);
+/// How long it is remembered that a name has no address. Longer, and a receiver whose name was made a moment ago has its
+/// first retries fail, too; shorter, and a name that is gone is asked for at each of its deliveries.
+const NEGATIVE_TTL: Duration = Duration::from_secs(1);
+
+/// How a name is understood that does not end in a dot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Names {
+    /// As it stands. A search list would lead the names of tenants' URLs to services inside (`redis` to
+    /// `redis.default.svc.cluster.local`).
+    Absolute,
+    /// With the domains of `/etc/resolv.conf`, for receivers inside that the operator allows.
+    Searched,
+}
+
+/// Resolves names as the system is configured to.
+#[derive(Clone, Debug)]
+pub(super) struct Resolver {
+    names: Names,
+    system: Arc<Mutex<System>>,
+}
+
+/// The system's configuration, as it was read.
+#[derive(Clone, Debug)]
+struct System {
+    dns: TokioResolver,
+    hosts: Arc<Hosts>,
+    read_at: Instant,
+}
+
+impl Resolver {
+    /// Reads the system's configuration.
+    ///
+    /// # Errors
+    ///
+    /// What is configured can't be used.
+    pub(super) fn from_system(names: Names) -> Result<Self, NetError> {
+        let (config, options) = read_system_conf().unwrap_or_else(|error| {
+            warn!("No name server is configured, asking the one on this machine: {error}");
+            (local_name_server(), ResolverOpts::default())
+        });
+        let hosts = Hosts::from_system().unwrap_or_default();
+        Ok(Self::new(names, System::new(config, options, hosts)?))
+    }
+
+    fn new(names: Names, system: System) -> Self {
+        Self {
+            names,
+            system: Arc::new(Mutex::new(system)),
+        }
+    }
+
+    /// The configuration, read again when it is time to. Two small local files: not worth a thread.
+    fn system(&self) -> System {
+        let mut system = self.system.lock().unwrap_or_else(PoisonError::into_inner);
+        if system.read_at.elapsed() >= REREAD_INTERVAL {
+            match System::read() {
+                Ok(read) => *system = read,
+                Err(error) => {
+                    warn!("The name servers can't be read again, keeping those known: {error}");
+                    system.read_at = Instant::now();
+                }
+            }
+        }
+        system.clone()
+    }
+}
+
+/// What resolv.conf(5) says where it names no server.
+fn local_name_server() -> ResolverConfig {
+    let here = NameServerConfig::udp_and_tcp(std::net::Ipv4Addr::LOCALHOST.into());
+    ResolverConfig::from_name_servers(vec![here])
+}
+
+impl System {
+    fn read() -> Result<Self, NetError> {
+        let (config, options) = read_system_conf()?;
+        Self::new(config, options, Hosts::from_system().unwrap_or_default())
+    }
+
+    fn new(
+        config: ResolverConfig,
+        mut options: ResolverOpts,
+        hosts: Hosts,
+    ) -> Result<Self, NetError> {
+        // All addresses of a name are judged, so all are asked for.
+        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+        options.negative_max_ttl = Some(NEGATIVE_TTL);
+        // Asked here: there, a name with one family in the file would be asked for the other one in DNS.
+        options.use_hosts_file = ResolveHosts::Never;
+        let provider = TokioRuntimeProvider::default();
+        let builder = TokioResolver::builder_with_config(config, provider).with_options(options);
+        Ok(Self {
+            dns: builder.build()?,
+            hosts: Arc::new(hosts),
+            read_at: Instant::now(),
+        })
+    }
+
+    /// The addresses of a host, IPv4 first: a machine without IPv6 then loses no time, and one without IPv4 notices at
+    /// once.
+    ///
+    /// Cancel safety: dropping the future ends the lookup, unless somebody else waits for the same name.
+    async fn look_up(self, host: &str, names: Names) -> Result<Vec<SocketAddr>, NetError> {
+        let mut name = Name::from_ascii(host)?;
+        let in_file = self.in_hosts(&name);
+        if !in_file.is_empty() {
+            return Ok(in_file);
+        }
+        if names == Names::Absolute {
+            name.set_fqdn(true);
+        }
+        let found = self.dns.lookup_ip(name).await?;
+        let mut addresses: Vec<_> = found.iter().map(|ip| SocketAddr::new(ip, 0)).collect();
+        addresses.sort_by_key(SocketAddr::is_ipv6);
+        Ok(addresses)
+    }
+
+    /// What stands in `/etc/hosts`.
+    fn in_hosts(&self, name: &Name) -> Vec<SocketAddr> {
+        let of_type = |record_type| {
+            let query = Query::query(name.clone(), record_type);
+            self.hosts.lookup_static_host(&query)
+        };
+        let found = [RecordType::A, RecordType::AAAA].into_iter();
+        let records = found.filter_map(of_type).flat_map(|lookup| {
+            let ips = lookup.answers().iter();
+            ips.filter_map(|record| record.data.ip_addr())
+                .collect::<Vec<_>>()
+        });
+        records.map(|ip| SocketAddr::new(ip, 0)).collect()
+    }
+}
+
+impl Service<dns::Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, host: dns::Name) -> Self::Future {
+        let (system, names) = (self.system(), self.names);
+        Box::pin(async move {
+            let addresses = system.look_up(host.as_str(), names).await?;
+            Ok(addresses.into_iter())
+        })
+    }
+}

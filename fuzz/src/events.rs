@@ -1,0 +1,6 @@
+//! What publishers send.
+
+mod body;
+
+#[path = "../checks/publish_body.rs"]
+pub mod publish_body;

@@ -1,0 +1,1 @@
+../../../crates/api/src/events/body.rs

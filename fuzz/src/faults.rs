@@ -1,0 +1,1 @@
+../../crates/api/src/faults.rs
