@@ -16,6 +16,7 @@ mod events;
 mod faults;
 mod health;
 mod hooks;
+mod http_server;
 mod idempotency;
 mod ingest;
 mod instrumentation;

@@ -9,6 +9,7 @@ pub mod attempt_outcome;
 pub mod circuit;
 pub mod custom_headers;
 pub mod delivery;
+pub mod descriptors;
 pub mod display_name;
 pub mod endpoint;
 pub mod endpoint_url;

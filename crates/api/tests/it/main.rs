@@ -8,6 +8,7 @@ mod cancel;
 mod cli;
 mod command;
 mod configuration;
+mod connections;
 mod database_tls;
 mod deliveries;
 mod document;
