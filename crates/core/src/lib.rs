@@ -17,6 +17,7 @@ pub mod event_type;
 pub mod fair_share;
 pub mod hook_events;
 pub mod ids;
+pub mod log_lines;
 pub mod ready_hint;
 pub mod retry;
 pub mod retry_after;

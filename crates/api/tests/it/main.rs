@@ -29,6 +29,7 @@ mod idempotency;
 mod ingest;
 mod isolation;
 mod keyed_turns;
+mod logged;
 mod master_keys;
 mod metrics;
 mod open_routes;
