@@ -31,6 +31,7 @@ mod replays;
 mod resealing;
 mod routes;
 mod server;
+mod shown_secret;
 mod state;
 mod subscriptions;
 mod timestamp;

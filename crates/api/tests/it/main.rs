@@ -32,6 +32,7 @@ mod keyed_turns;
 mod logged;
 mod master_keys;
 mod metrics;
+mod no_store;
 mod open_routes;
 mod outage;
 mod pages;

@@ -23,6 +23,7 @@ mod replays;
 mod resealing;
 mod retention;
 mod schema;
+mod sealed_columns;
 mod settling;
 mod world;
 mod young_plans;
