@@ -15,6 +15,7 @@ use crate::body::{MAX_BODY_BYTES, read_json};
 use crate::error::ApiError;
 use crate::faults::{Faults, Query};
 use crate::path_id;
+use crate::shown_secret::NO_STORE;
 use crate::state::AppState;
 use body::ApiKeyDraft;
 
@@ -69,7 +70,9 @@ pub async fn create(
         last_used_at: None,
         created_at,
     };
-    Ok(HttpResponse::Created().json(ApiKeyWithSecret::new(&listed, key.text)))
+    Ok(HttpResponse::Created()
+        .insert_header(NO_STORE)
+        .json(ApiKeyWithSecret::new(&listed, key.text)))
 }
 
 /// Lists the tenant's API keys, newest first, without what they open; revoked ones are left out.

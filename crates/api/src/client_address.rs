@@ -48,7 +48,9 @@ fn behind(peer: IpAddr, request: &HttpRequest, trusted_proxies: &[IpNet]) -> IpA
     last
 }
 
-fn site(address: IpAddr) -> IpAddr {
+/// An address as limits count it: of IPv6 the network of a site.
+#[must_use]
+pub fn site(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => {

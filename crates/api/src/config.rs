@@ -105,9 +105,17 @@ pub struct ServeArgs {
     /// addresses. 0 for any number.
     #[arg(long, env = "REPRISE_LOGIN_FAILURES_PER_MINUTE", default_value = "10")]
     login_failures_per_minute: String,
-    /// Networks (CIDRs, separated by commas) of the proxies whose `X-Forwarded-For` tells where logins come from.
+    /// Networks (CIDRs, separated by commas) of the proxies whose `X-Forwarded-For` tells where logins come from, and whose
+    /// connections are not counted.
     #[arg(long, env = "REPRISE_TRUSTED_PROXIES", default_value = "")]
     trusted_proxies: String,
+    /// Connections of one client address at most (of IPv6, of one /64); more are closed at once. 0 for any number.
+    #[arg(
+        long,
+        env = "REPRISE_MAX_CONNECTIONS_PER_ADDRESS",
+        default_value = "256"
+    )]
+    max_connections_per_address: String,
     /// Connections to PostgreSQL at most.
     #[arg(long, env = "REPRISE_DATABASE_CONNECTIONS", default_value = "16")]
     database_connections: String,
@@ -130,8 +138,10 @@ pub struct ServeConfig {
     pub rate_limit_per_key: u32,
     /// Failed logins a minute of one address at one account; 0 for any number.
     pub login_failures_per_minute: u32,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Whose `X-Forwarded-For` is believed, and whose connections are not counted.
     pub trusted_proxies: Vec<IpNet>,
+    /// Connections of one client address; 0 for any number.
+    pub max_connections_per_address: u32,
 }
 
 impl ServeArgs {
@@ -174,6 +184,11 @@ impl ServeArgs {
             &self.trusted_proxies,
             parse_networks,
         );
+        let max_connections_per_address = problems.read(
+            "REPRISE_MAX_CONNECTIONS_PER_ADDRESS",
+            &self.max_connections_per_address,
+            |text| parse_number(text, 0..=1_000_000_u32),
+        );
         problems.finish()?;
         let config = (|| {
             Some(ServeConfig {
@@ -188,6 +203,7 @@ impl ServeArgs {
                 rate_limit_per_key: rate_limit_per_key?,
                 login_failures_per_minute: login_failures_per_minute?,
                 trusted_proxies: trusted_proxies?,
+                max_connections_per_address: max_connections_per_address?,
             })
         })();
         config.ok_or_else(Problems::default)
@@ -229,5 +245,6 @@ mod tests {
         assert_eq!(config.login_failures_per_minute, 10);
         assert_eq!(config.database_connections, 16);
         assert_eq!(config.trusted_proxies, []);
+        assert_eq!(config.max_connections_per_address, 256);
     }
 }

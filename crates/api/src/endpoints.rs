@@ -21,6 +21,7 @@ use crate::auth::Caller;
 use crate::body::{MAX_BODY_BYTES, read_json};
 use crate::error::ApiError;
 use crate::path_id;
+use crate::shown_secret::NO_STORE;
 use crate::state::AppState;
 use body::EndpointPatch;
 
@@ -53,7 +54,9 @@ pub async fn create(
     let body = read_json(&request, payload, MAX_BODY_BYTES).await?;
     let settings = EndpointPatch::read_new(&body, &state.url_rules)?.into_new()?;
     let endpoint = both_families::make(&state, &caller, settings, EndpointStatus::Enabled).await?;
-    Ok(HttpResponse::Created().json(EndpointWithSecret::from(&endpoint)))
+    Ok(HttpResponse::Created()
+        .insert_header(NO_STORE)
+        .json(EndpointWithSecret::from(&endpoint)))
 }
 /// Lists the tenant's endpoints, newest first; a `Link` header leads to the next page.
 #[utoipa::path(

@@ -16,6 +16,7 @@ use crate::body::{MAX_BODY_BYTES, read_json};
 use crate::endpoints::both_families;
 use crate::error::ApiError;
 use crate::path_id;
+use crate::shown_secret::NO_STORE;
 use crate::state::AppState;
 use body::HookDraft;
 
@@ -73,7 +74,9 @@ pub async fn create(
     let body = read_json(&request, payload, MAX_BODY_BYTES).await?;
     let (settings, status) = HookDraft::read_new(&body, &state.url_rules)?.into_new()?;
     let endpoint = both_families::make(&state, &caller, settings, status).await?;
-    Ok(HttpResponse::Created().json(HookResponse::with_secret(&endpoint)))
+    Ok(HttpResponse::Created()
+        .insert_header(NO_STORE)
+        .json(HookResponse::with_secret(&endpoint)))
 }
 
 /// Shows a hook.

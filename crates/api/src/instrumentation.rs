@@ -1,5 +1,6 @@
-//! Around every request: `X-Request-Id` on its response and in its log lines, and its metrics.
+//! Around every request: `X-Request-Id` on its response and in its log lines, its metrics, and that it is under way.
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use actix_web::body::MessageBody;
@@ -10,6 +11,7 @@ use actix_web::web::Data;
 use tracing::{Instrument, debug, info_span};
 use uuid::Uuid;
 
+use crate::http_server::bounded_stream::Exchange;
 use crate::state::AppState;
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -36,6 +38,10 @@ pub async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    // Held until the answer is there; its writing has a deadline of its own.
+    let _under_way = request
+        .conn_data::<Rc<Exchange>>()
+        .map(Exchange::begin_request);
     let id = request
         .headers()
         .get(HEADER)

@@ -1,7 +1,11 @@
 //! How the program logs: to the standard error, so that the standard output is for answers alone.
 
+use reprise_core::log_lines::may_be_logged;
 use reprise_core::settings::Problems;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::cli::LogArgs;
 
@@ -33,13 +37,13 @@ pub fn read(args: &LogArgs, problems: &mut Problems) -> Option<Logging> {
 impl Logging {
     /// Logs from now on, in the whole process.
     pub fn start(self) {
-        let builder = tracing_subscriber::fmt()
-            .with_env_filter(self.filter)
-            .with_writer(std::io::stderr)
-            .with_ansi(false);
+        let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+        let filtered = tracing_subscriber::registry()
+            .with(self.filter)
+            .with(filter_fn(may_be_logged));
         match self.format {
-            Format::Text => builder.init(),
-            Format::Json => builder.json().init(),
+            Format::Text => filtered.with(lines).init(),
+            Format::Json => filtered.with(lines.json()).init(),
         }
     }
 }

@@ -37,6 +37,7 @@ pub struct Metrics {
     duration: Family<RouteLabels, Histogram, fn() -> Histogram>,
     events: Counter,
     deliveries: Counter,
+    refused_connections: Counter,
     ingest: IngestMetrics,
     pool: PoolMetrics,
 }
@@ -166,6 +167,12 @@ impl Default for Metrics {
             "Deliveries stored with events",
             deliveries.clone(),
         );
+        let refused_connections = Counter::default();
+        registry.register(
+            "connections_refused",
+            "Connections closed at once, since their address had all of its own",
+            refused_connections.clone(),
+        );
         let ingest = IngestMetrics::register(&mut registry);
         let pool = PoolMetrics::register(&mut registry);
         Self {
@@ -176,6 +183,7 @@ impl Default for Metrics {
             duration,
             events,
             deliveries,
+            refused_connections,
         }
     }
 }
@@ -213,6 +221,12 @@ impl Metrics {
     #[must_use]
     pub fn ingest(&self) -> IngestMetrics {
         self.ingest.clone()
+    }
+
+    /// What connections that are refused count in.
+    #[must_use]
+    pub fn refused_connections(&self) -> Counter {
+        self.refused_connections.clone()
     }
 
     /// Counts a published event.

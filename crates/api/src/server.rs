@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::App;
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
-use actix_web::{App, HttpServer};
 use anyhow::Context;
+use reprise_core::descriptors::raise_limit;
 use reprise_core::panic_alarm::PanicAlarm;
 use reprise_core::secret::SecretText;
 use reprise_core::store::endpoints::check_keys;
@@ -22,6 +23,7 @@ use crate::auth::login_limits::LoginLimits;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::config::ServeConfig;
+use crate::http_server::places::Places;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::pagination::Cursors;
@@ -29,7 +31,7 @@ use crate::rate_limit::Buckets;
 use crate::state::AppState;
 use crate::subscriptions::SubscriptionCache;
 use crate::wake_up::WakeUp;
-use crate::{instrumentation, routes};
+use crate::{http_server, instrumentation, routes};
 
 /// How often partitions are looked after; they are made two weeks ahead.
 const PARTITIONS_INTERVAL: Duration = Duration::from_hours(1);
@@ -47,6 +49,7 @@ const SHUTDOWN_SECONDS: u64 = 35;
 ///
 /// When the address can't be served on, or the master keys open nothing in the database. PostgreSQL may be away: `/readyz` says so, and requests are answered 503.
 pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
+    raise_limit();
     let database = Database::new(config.database_url.expose(), config.database_connections);
     check_keys(&database, &config.keys).await?;
     let subscriptions = Arc::new(SubscriptionCache::default());
@@ -59,26 +62,41 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     for writer in writers {
         background.spawn(writer.run());
     }
-    let app_state = state.clone();
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(app_state.clone())
-            .configure(routes::configure)
-            .wrap(from_fn(instrumentation::observe))
-    })
-    .shutdown_timeout(SHUTDOWN_SECONDS)
-    .bind(config.listen)
-    .with_context(|| format!("REPRISE_LISTEN: can't listen on {}", config.listen))?;
-    for address in server.addrs() {
-        info!(
-            "reprise-api {} listening on {address}",
-            env!("CARGO_PKG_VERSION")
-        );
-    }
-    let served = serve_until_it_ends(server.run(), &background.panicked).await;
+    let served = serve_http(&config, &state, &background.panicked).await;
     background.stop().await;
     info!("Stopped");
     served
+}
+
+async fn serve_http(
+    config: &ServeConfig,
+    state: &Data<AppState>,
+    panicked: &CancellationToken,
+) -> anyhow::Result<()> {
+    let listener = http_server::listen(config.listen)
+        .with_context(|| format!("REPRISE_LISTEN: can't listen on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    let rules = http_server::Rules {
+        patience: http_server::PATIENCE,
+        places: Places::new(
+            config.max_connections_per_address,
+            config.trusted_proxies.clone(),
+            state.metrics.refused_connections(),
+        ),
+        shutdown_seconds: SHUTDOWN_SECONDS,
+    };
+    let state = state.clone();
+    let server = http_server::serve(listener, &rules, move || {
+        App::new()
+            .app_data(state.clone())
+            .configure(routes::configure)
+            .wrap(from_fn(instrumentation::observe))
+    })?;
+    info!(
+        "reprise-api {} listening on {address}",
+        env!("CARGO_PKG_VERSION")
+    );
+    serve_until_it_ends(server, panicked).await
 }
 
 /// Serves until a signal has ended it, or until a task is gone that requests need: a supervisor starts all of it anew

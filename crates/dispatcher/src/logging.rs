@@ -1,7 +1,11 @@
 //! Log lines, on standard error.
 
 use anyhow::{Result, anyhow};
-use tracing_subscriber::EnvFilter;
+use reprise_core::log_lines::may_be_logged;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -12,12 +16,13 @@ use crate::config::{LogConfig, LogFormat};
 /// There is one already.
 pub(crate) fn start(config: &LogConfig) -> Result<()> {
     let filter: EnvFilter = config.filter.to_string().parse()?;
-    let lines = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(filter);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let filtered = tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(may_be_logged));
     match config.format {
-        LogFormat::Text => lines.with_ansi(false).try_init(),
-        LogFormat::Json => lines.json().try_init(),
+        LogFormat::Text => filtered.with(lines).try_init(),
+        LogFormat::Json => filtered.with(lines.json()).try_init(),
     }
     .map_err(|error| anyhow!("starting to log: {error}"))
 }

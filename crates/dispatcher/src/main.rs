@@ -9,7 +9,6 @@ mod backoff;
 mod circuits;
 mod claimer;
 mod config;
-mod descriptors;
 mod dispatcher;
 mod heartbeat;
 mod in_flight;
@@ -59,7 +58,7 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let config = Config::read(&Arguments::parse())?;
     logging::start(&config.log)?;
-    descriptors::raise_limit();
+    reprise_core::descriptors::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

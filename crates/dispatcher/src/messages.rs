@@ -1,6 +1,7 @@
 //! What is to be sent for a batch of claims.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use hyper::body::Bytes;
 use reprise_core::event_type::EventType;
@@ -10,10 +11,19 @@ use reprise_core::store::messages as store;
 use tracing::error;
 
 /// What is to be sent of an event, to however many endpoints.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Message {
     pub(crate) event_type: EventType,
     pub(crate) payload: Bytes,
+}
+
+/// Without the payload.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("event_type", &self.event_type)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What came of looking for a claim's message.

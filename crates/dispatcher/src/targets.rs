@@ -1,6 +1,7 @@
 //! Endpoints, prepared for sending and cached: secrets are decrypted and headers are made once per version.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,6 @@ use tracing::error;
 const MAX_CACHED: usize = 10_000;
 
 /// What is needed of an endpoint to send to it.
-#[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) version: i64,
     pub(crate) url: Uri,
@@ -33,6 +33,15 @@ pub(crate) struct Target {
     /// The database's time when they were read, and the moment here.
     read_at: (OffsetDateTime, Instant),
     pub(crate) custom_headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Without the URL, whose path and query may be a secret, and without the headers.
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Target {

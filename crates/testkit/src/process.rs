@@ -1,5 +1,6 @@
 //! The project's real programs as child processes.
 
+mod kept_output;
 mod output;
 
 use std::{
@@ -37,7 +38,8 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// A running program. It is killed when dropped; if a test panics, its output is printed.
+/// A running program. It is killed when dropped; if a test panics, its output is printed. With `REPRISE_TEST_OUTPUT` its
+/// output is kept in that folder, for `scripts/test` to look for secrets in.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -189,8 +191,14 @@ impl Drop for Process {
     fn drop(&mut self) {
         // Killing first, so that its last words are in the pipe and end there.
         let _ = self.child.start_kill();
-        if std::thread::panicking() {
+        let folder = kept_output::folder();
+        if folder.is_some() || std::thread::panicking() {
             self.output.wait_for_end();
+        }
+        if let Some(folder) = folder {
+            kept_output::keep(&folder, &self.name, &self.lines());
+        }
+        if std::thread::panicking() {
             eprintln!("--- {} wrote:\n{}", self.name, self.lines().join("\n"));
         }
     }

@@ -4,6 +4,7 @@ use reprise_core::store::api_keys::ListedApiKey;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::shown_secret::ShownSecret;
 use crate::timestamp::Timestamp;
 
 /// An API key, without what it opens.
@@ -34,7 +35,8 @@ pub struct ApiKeyWithSecret {
     #[serde(flatten)]
     key: ApiKeyResponse,
     /// What to send as `X-API-Key`.
-    api_key: String,
+    #[schema(value_type = String)]
+    api_key: ShownSecret,
 }
 
 /// A page of API keys.
@@ -66,7 +68,7 @@ impl ApiKeyWithSecret {
     pub(super) fn new(key: &ListedApiKey, text: String) -> Self {
         Self {
             key: key.into(),
-            api_key: text,
+            api_key: ShownSecret::new(text),
         }
     }
 }

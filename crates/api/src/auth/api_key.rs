@@ -83,4 +83,16 @@ mod tests {
         assert!(!PresentedKey::parse(&changed).unwrap().matches(&key.hash));
         assert!(PresentedKey::parse("rpk_short.x").is_none());
     }
+
+    #[test]
+    fn a_key_is_256_random_bits_and_has_a_prefix_of_its_own() {
+        let (one, other) = (NewKey::generate(), NewKey::generate());
+        let secret = |key: &NewKey| {
+            let (_, secret) = key.text.split_once('.').unwrap();
+            URL_SAFE_NO_PAD.decode(secret).unwrap()
+        };
+        assert_eq!(secret(&one).len(), 32);
+        assert_ne!(secret(&one), secret(&other));
+        assert_ne!(one.prefix, other.prefix);
+    }
 }

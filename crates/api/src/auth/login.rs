@@ -16,6 +16,7 @@ use crate::body;
 use crate::client_address::client_address;
 use crate::error::ApiError;
 use crate::faults::{Faults, name};
+use crate::shown_secret::{NO_STORE, ShownSecret};
 use crate::state::AppState;
 
 pub use refusal::{Refusal, TokenError, TokenValidationError};
@@ -27,7 +28,8 @@ pub const MAX_FORM_BYTES: usize = 16 * 1024;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TokenResponse {
     /// The token, for `Authorization: Bearer …`.
-    access_token: String,
+    #[schema(value_type = String)]
+    access_token: ShownSecret,
     /// Always `bearer`.
     token_type: &'static str,
     /// Seconds until it ends.
@@ -96,10 +98,10 @@ async fn log_in(
         scopes,
     })?;
     Ok(HttpResponse::Ok()
-        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header(NO_STORE)
         .insert_header((header::PRAGMA, "no-cache"))
         .json(TokenResponse {
-            access_token,
+            access_token: ShownSecret::new(access_token),
             token_type: "bearer",
             expires_in: LIFETIME_SECONDS,
             scope,

@@ -18,6 +18,7 @@ use crate::body::{MAX_BODY_BYTES, read_json};
 use crate::error::ApiError;
 use crate::faults::{Faults, Field, Fields};
 use crate::path_id;
+use crate::shown_secret::NO_STORE;
 use crate::state::AppState;
 
 /// How long both secrets sign, when the caller does not say.
@@ -111,5 +112,7 @@ pub async fn rotate(
             rotate_secret(conn, &state.keys, tenant_id, id, rotation.overlap, make).await
         })
         .await?;
-    Ok(HttpResponse::Ok().json(EndpointWithSecret::from(&done(changed)?)))
+    Ok(HttpResponse::Ok()
+        .insert_header(NO_STORE)
+        .json(EndpointWithSecret::from(&done(changed)?)))
 }

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 
 use crate::openapi::words;
+use crate::shown_secret::ShownSecret;
 use crate::timestamp::Timestamp;
 
 /// How an endpoint's requests are signed.
@@ -59,7 +60,8 @@ fn schedule() -> OneOfBuilder {
 pub struct EndpointResponse {
     id: String,
     user_id: i64,
-    url: String,
+    #[schema(value_type = String)]
+    url: ShownSecret,
     description: Option<String>,
     event_patterns: Vec<String>,
     timeout_seconds: u64,
@@ -67,7 +69,8 @@ pub struct EndpointResponse {
     /// Delays in seconds, or `"exponential"`.
     #[schema(schema_with = schedule_schema)]
     retry_schedule: Value,
-    headers: BTreeMap<String, String>,
+    #[schema(value_type = BTreeMap<String, String>)]
+    headers: BTreeMap<String, ShownSecret>,
     /// Attempts begun in a second at most, over all dispatchers; null: any number.
     rate_limit_per_second: Option<u32>,
     /// Attempts under way at once at most, over all dispatchers; null: any number.
@@ -111,7 +114,8 @@ pub struct EndpointWithSecret {
     #[serde(flatten)]
     endpoint: EndpointResponse,
     /// The signing secret.
-    secret: String,
+    #[schema(value_type = String)]
+    secret: ShownSecret,
 }
 
 impl From<&Endpoint> for EndpointResponse {
@@ -121,7 +125,7 @@ impl From<&Endpoint> for EndpointResponse {
         Self {
             id: endpoint.id.to_string(),
             user_id: endpoint.owner.0,
-            url: settings.url.as_str().to_owned(),
+            url: ShownSecret::new(settings.url.as_str()),
             description: settings.description.clone(),
             event_patterns: settings
                 .event_patterns
@@ -134,7 +138,7 @@ impl From<&Endpoint> for EndpointResponse {
             headers: settings
                 .custom_headers
                 .iter()
-                .map(|(name, value)| (name.to_string(), value.expose().to_owned()))
+                .map(|(name, value)| (name.to_string(), ShownSecret::new(value.expose())))
                 .collect(),
             rate_limit_per_second: settings.limits.rate_per_second,
             max_in_flight: settings.limits.max_in_flight,
@@ -175,7 +179,7 @@ impl From<&Endpoint> for EndpointWithSecret {
     fn from(endpoint: &Endpoint) -> Self {
         Self {
             endpoint: endpoint.into(),
-            secret: endpoint.settings.secrets.current().expose().to_owned(),
+            secret: ShownSecret::new(endpoint.settings.secrets.current().expose()),
         }
     }
 }

@@ -5,16 +5,20 @@ use reprise_core::hook_events;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::shown_secret::ShownSecret;
 use crate::timestamp::MillisecondTimestamp;
 
 /// Where a hook's requests go, and with what.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HookConfig {
-    url: String,
+    #[schema(value_type = String)]
+    url: ShownSecret,
     /// Masked, but in the answer to making the hook.
-    secret: String,
+    #[schema(value_type = String)]
+    secret: ShownSecret,
     /// A header sent besides ours, `Name: value`; the first one, if it has several.
-    header: Option<String>,
+    #[schema(value_type = Option<String>)]
+    header: Option<ShownSecret>,
 }
 
 /// A hook.
@@ -58,9 +62,10 @@ impl HookResponse {
             confirmed: endpoint.verified_at.is_some(),
             events: hook_events::show(&settings.event_patterns),
             config: HookConfig {
-                url: settings.url.as_str().to_owned(),
-                secret,
-                header: header.map(|(name, value)| format!("{name}: {}", value.expose())),
+                url: ShownSecret::new(settings.url.as_str()),
+                secret: ShownSecret::new(secret),
+                header: header
+                    .map(|(name, value)| ShownSecret::new(format!("{name}: {}", value.expose()))),
             },
             owner_id: endpoint.owner.0,
             tenant_id: endpoint.tenant_id.to_string(),

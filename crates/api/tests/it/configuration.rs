@@ -12,7 +12,7 @@ use crate::command::{run, stderr, stdout};
 use crate::stage::faults;
 
 /// Every variable with its default; none where there is none, or it is nothing.
-const VARIABLES: [(&str, &str); 12] = [
+const VARIABLES: [(&str, &str); 13] = [
     ("DATABASE_URL", ""),
     ("REPRISE_SECRET_KEY", ""),
     ("REPRISE_SECRET_KEY_PREVIOUS", ""),
@@ -22,6 +22,7 @@ const VARIABLES: [(&str, &str); 12] = [
     ("REPRISE_RATE_LIMIT_PER_KEY", "0"),
     ("REPRISE_LOGIN_FAILURES_PER_MINUTE", "10"),
     ("REPRISE_TRUSTED_PROXIES", ""),
+    ("REPRISE_MAX_CONNECTIONS_PER_ADDRESS", "256"),
     ("REPRISE_DATABASE_CONNECTIONS", "16"),
     ("REPRISE_LOG", "info,actix_server=warn,actix_http=off"),
     ("REPRISE_LOG_FORMAT", "text"),
@@ -60,6 +61,7 @@ fn all_bad_variables_of_serve_are_named_at_once_and_no_secret_is_shown() {
         ("REPRISE_RATE_LIMIT_PER_KEY", "-1"),
         ("REPRISE_LOGIN_FAILURES_PER_MINUTE", "few"),
         ("REPRISE_TRUSTED_PROXIES", "10.0.0.1/x"),
+        ("REPRISE_MAX_CONNECTIONS_PER_ADDRESS", "-1"),
         ("REPRISE_DATABASE_CONNECTIONS", "-1"),
         ("REPRISE_LOG", "reprise_api=loud"),
         ("REPRISE_LOG_FORMAT", "xml"),

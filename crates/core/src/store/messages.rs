@@ -1,6 +1,7 @@
 //! What is to be sent for claims.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 
 use diesel::sql_types::{self, Array, Binary, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -13,12 +14,21 @@ use crate::event_type::EventType;
 use crate::ids::EventId;
 
 /// What is to be sent of an event.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Message {
     /// The event's type.
     pub event_type: EventType,
     /// JSON, byte for byte as it was published.
     pub payload: Vec<u8>,
+}
+
+/// Without the payload.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("event_type", &self.event_type)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The messages of some claims, by event: each once, however many endpoints get it. One that can't be read keeps none of

@@ -25,6 +25,7 @@ mod replays;
 mod resealing;
 mod retention;
 mod schema;
+mod sealed_columns;
 mod settling;
 mod vacuum;
 mod world;

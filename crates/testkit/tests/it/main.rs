@@ -2,6 +2,7 @@
 
 mod cluster;
 mod database;
+mod leaks;
 mod process;
 mod receiver;
 mod verify;

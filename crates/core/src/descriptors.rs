@@ -1,11 +1,11 @@
-//! File descriptors: each connection to a receiver takes one.
+//! File descriptors: each connection takes one, of clients and to receivers.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
 /// Raises the soft limit to the hard one. Shells and service managers often start programs with 1,024, which a thousand
-/// receivers with kept-alive connections use up; what fails then looks like the receivers' fault.
-pub(crate) fn raise_limit() {
+/// kept-alive connections use up; what fails then looks like the fault of receivers or clients.
+pub fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
