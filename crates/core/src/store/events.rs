@@ -211,7 +211,8 @@ struct FoundRow {
     delivery_count: i64,
 }
 
-/// Finds out what publishing an event has stored, when the answer was lost: its time and the number of its deliveries.
+/// Finds out what publishing an event has stored, when the answer was lost: its time and the number of its deliveries. The
+/// event is locked, so that this commit waits for what that one may not have waited for: a synchronous standby.
 ///
 /// Indexes: the primary key of events, and `deliveries_event_idx`.
 ///
@@ -232,7 +233,8 @@ pub async fn find_stored(
                        AND replay_of_delivery_id IS NULL
                      ORDER BY tenant_id, event_id, id) of_event) AS delivery_count
          FROM events
-         WHERE tenant_id = $1 AND id = $2",
+         WHERE tenant_id = $1 AND id = $2
+         FOR KEY SHARE",
     )
     .bind::<Uuid, _>(tenant_id.as_uuid())
     .bind::<Uuid, _>(id.as_uuid())

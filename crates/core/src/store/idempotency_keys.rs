@@ -80,7 +80,8 @@ async fn take(
     Ok(taken == 1)
 }
 
-/// The fingerprint and the answer of whoever had the key.
+/// The fingerprint and the answer of whoever had the key. The row is locked, which makes this transaction's commit wait for
+/// whatever commits wait for: the first one's may have been cut short, with its rows on the primary only.
 async fn find(
     conn: &mut AsyncPgConnection,
     request: &KeyedRequest<'_>,
@@ -96,6 +97,7 @@ async fn find(
             idempotency_keys::fingerprint,
             idempotency_keys::response_body,
         ))
+        .for_key_share()
         .first(conn)
         .await
         .optional()?)
