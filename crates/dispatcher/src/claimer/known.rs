@@ -370,7 +370,7 @@ mod tests {
         assert!(known.keys().contains(&latest));
     }
     #[test]
-    fn where_there_is_no_room_one_tenants_many_endpoints_give_way_to_anothers() {
+    fn where_there_is_no_room_one_tenants_many_endpoints_give_way() {
         let now = Instant::now();
         let (mut known, first) = one(now);
         let of_tenant = |_| (first.0, EndpointId::new());

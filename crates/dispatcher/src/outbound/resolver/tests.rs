@@ -8,6 +8,9 @@ use tokio::task::JoinSet;
 
 use super::*;
 
+/// Longer than anything that goes well takes, and shorter than a name server is waited for.
+const PATIENCE: Duration = Duration::from_secs(4);
+
 /// A name server. Names under `silent.example` get no answer, those under `here.example` one IPv4 address, others do not
 /// exist.
 struct NameServer {
@@ -73,44 +76,51 @@ async fn look_up(resolver: &Resolver, host: &str) -> Result<Vec<String>, BoxErro
     Ok(found.map(|address| address.ip().to_string()).collect())
 }
 
+/// Lookups of names that are never answered.
+fn wait_in_vain(resolver: &Resolver) -> JoinSet<Result<Vec<String>, BoxError>> {
+    let mut waiting = JoinSet::new();
+    for host in 0..200 {
+        let resolver = resolver.clone();
+        waiting.spawn(async move { look_up(&resolver, &format!("{host}.silent.example")).await });
+    }
+    waiting
+}
+
 #[tokio::test]
 async fn a_zone_that_never_answers_holds_up_no_lookup_of_another() {
     let server = NameServer::start().await;
     let resolver = server.resolver(Names::Absolute, "");
-    let mut waiting = JoinSet::new();
-    for host in 0..1_000 {
-        let resolver = resolver.clone();
-        waiting.spawn(async move { look_up(&resolver, &format!("{host}.silent.example")).await });
-    }
+    let mut waiting = wait_in_vain(&resolver);
     tokio::task::yield_now().await;
-    let found = look_up(&resolver, "receiver.here.example").await;
-    assert_eq!(found.expect("resolved"), ["192.0.2.1"]);
-    assert_eq!(waiting.len(), 1_000);
+    let found = look_up(&resolver, "receiver.here.example");
+    let found = tokio::time::timeout(PATIENCE, found).await;
+    let found = found.expect("in time").expect("resolved");
+    assert_eq!(found, ["192.0.2.1"]);
     assert!(waiting.try_join_next().is_none(), "they still wait");
 }
 
-/// Files that this process has open.
-fn open_files() -> usize {
-    std::fs::read_dir("/proc/self/fd").expect("listed").count()
+/// Waits until this process has open files as `condition` says. Other tests may run in it, which open a few.
+async fn wait_for_open_files(condition: impl Fn(usize) -> bool) -> usize {
+    let open_files = || std::fs::read_dir("/proc/self/fd").expect("listed").count();
+    let waiting = async {
+        while !condition(open_files()) {
+            tokio::task::yield_now().await;
+        }
+        open_files()
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    waited.expect("so many files are open")
 }
 
 #[tokio::test]
 async fn a_lookup_that_nobody_waits_for_any_more_holds_nothing() {
     let server = NameServer::start().await;
     let resolver = server.resolver(Names::Absolute, "");
-    let before = open_files();
-    let mut waiting = JoinSet::new();
-    for host in 0..50 {
-        let resolver = resolver.clone();
-        waiting.spawn(async move { look_up(&resolver, &format!("{host}.silent.example")).await });
-    }
-    while open_files() < before + 50 {
-        tokio::task::yield_now().await;
-    }
+    let before = wait_for_open_files(|_| true).await;
+    let mut waiting = wait_in_vain(&resolver);
+    let open = wait_for_open_files(|open| open > before + 150).await;
     waiting.shutdown().await;
-    while open_files() > before + 10 {
-        tokio::task::yield_now().await;
-    }
+    wait_for_open_files(|now| now < open - 100).await;
 }
 
 #[tokio::test]
