@@ -8,6 +8,7 @@ mod claim;
 mod consistency;
 mod deadlocks;
 mod fairness;
+mod foreign;
 mod idempotency;
 mod kept_rows;
 mod leases;
