@@ -21,6 +21,7 @@ use crate::auth::login_limits::LoginLimits;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::config::ServeConfig;
+use crate::health::ReadinessLooks;
 use crate::http_server::places::Places;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
@@ -78,9 +79,11 @@ async fn serve_http(config: &ServeConfig, state: &Data<AppState>) -> anyhow::Res
         shutdown_seconds: SHUTDOWN_SECONDS,
     };
     let state = state.clone();
+    let looks = Data::new(ReadinessLooks::default());
     let server = http_server::serve(listener, &rules, move || {
         App::new()
             .app_data(state.clone())
+            .app_data(looks.clone())
             .configure(routes::configure)
             .wrap(from_fn(instrumentation::observe))
     })?;
