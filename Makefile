@@ -73,7 +73,7 @@ check-scripts: ## The shell scripts parse, and shellcheck finds nothing where it
 check-arrows: ## Crates depend on each other only as designed: api -> core <- dispatcher
 	@$(STEP) check-arrows scripts/check/arrows
 
-check-invariants: ## Each invariant of ARCHITECTURE.md names tests that are there
+check-invariants: ## The tests that ARCHITECTURE.md and SECURITY.md name are there
 	@$(STEP) check-invariants scripts/check/invariants
 
 check-typos: ## Spelling

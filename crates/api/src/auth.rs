@@ -23,6 +23,7 @@ use reprise_core::store::users;
 use time::OffsetDateTime;
 use tracing::debug;
 
+use crate::client_address::client_address;
 use crate::error::ApiError;
 use crate::state::AppState;
 
@@ -98,10 +99,10 @@ impl FromRequest for Caller {
             ) {
                 (None, None) => Err(ApiError::NotAuthenticated),
                 (Some(token), None) => by_token(state, token).await,
-                (None, Some(key)) => by_api_key(state, key).await,
+                (None, Some(key)) => by_api_key(state, &request, key).await,
                 (Some(token), Some(key)) => by_token(state, token)
                     .await?
-                    .and(&by_api_key(state, key).await?),
+                    .and(&by_api_key(state, &request, key).await?),
             }
         })
     }
@@ -159,12 +160,21 @@ async fn by_token(state: &AppState, token: &str) -> Result<Caller, ApiError> {
     })
 }
 
-async fn by_api_key(state: &AppState, text: &str) -> Result<Caller, ApiError> {
+async fn by_api_key(
+    state: &AppState,
+    request: &HttpRequest,
+    text: &str,
+) -> Result<Caller, ApiError> {
     let presented = api_key::PresentedKey::parse(text).ok_or(ApiError::NotAuthenticated)?;
     let is_read_now = AtomicBool::new(false);
     let load = async || {
         is_read_now.store(true, Ordering::Relaxed);
-        find_api_key(state, &presented).await
+        let address = client_address(request, &state.trusted_proxies);
+        let find = find_api_key(state, &presented);
+        match &state.login_limits {
+            Some(limits) => limits.look_up_key(address, find).await,
+            None => find.await,
+        }
     };
     let key = state.known_credentials.key(presented.hash(), load).await?;
     if key.is_use_unnoted && is_read_now.into_inner() {

@@ -1,12 +1,15 @@
-//! Reading request bodies: bounded, and only after the caller is known.
+//! Reading request bodies: bounded, each and all together, and only after the caller is known.
+
+pub mod room;
 
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::http::header;
-use actix_web::web::{Bytes, BytesMut, Payload};
+use actix_web::web::{Bytes, BytesMut, Data, Payload};
+use actix_web::{HttpMessage, HttpRequest};
 use futures_util::StreamExt;
 
+use self::room::BodyRoom;
 use crate::error::ApiError;
 
 /// Longest body of every route but the batch ones: the contract's limit.
@@ -16,12 +19,12 @@ pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// connection, and a server that stops, no longer.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Reads a whole body of at most `limit` bytes.
+/// Reads a whole body of at most `limit` bytes. It takes its part of the [`BodyRoom`] for as long as there is the request.
 ///
 /// # Errors
 ///
 /// [`ApiError::BodyTooLarge`], at once if the request says how long it is; [`ApiError::BodyUnreadable`] and
-/// [`ApiError::BodyTooSlow`].
+/// [`ApiError::BodyTooSlow`]; [`ApiError::NoRoomForBody`].
 pub async fn read(
     request: &HttpRequest,
     payload: Payload,
@@ -37,7 +40,7 @@ pub async fn read(
     {
         return Err(ApiError::BodyTooLarge(limit));
     }
-    match tokio::time::timeout(BODY_DEADLINE, collect(payload, limit)).await {
+    match tokio::time::timeout(BODY_DEADLINE, collect(request, payload, limit)).await {
         Ok(body) => body,
         Err(_) => Err(ApiError::BodyTooSlow),
     }
@@ -52,14 +55,27 @@ pub async fn pass_over(request: &HttpRequest, payload: Payload) -> Result<(), Ap
     read(request, payload, MAX_BODY_BYTES).await.map(|_| ())
 }
 
-async fn collect(mut payload: Payload, limit: usize) -> Result<Bytes, ApiError> {
+async fn collect(
+    request: &HttpRequest,
+    mut payload: Payload,
+    limit: usize,
+) -> Result<Bytes, ApiError> {
     let mut body = BytesMut::new();
+    let mut place = request
+        .app_data::<Data<BodyRoom>>()
+        .map(|room| room.place());
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| ApiError::BodyUnreadable)?;
         if body.len() + chunk.len() > limit {
             return Err(ApiError::BodyTooLarge(limit));
         }
+        if let Some(place) = &mut place {
+            place.grow_to(body.len() + chunk.len()).await?;
+        }
         body.extend_from_slice(&chunk);
+    }
+    if let Some(place) = place {
+        request.extensions_mut().insert(place);
     }
     Ok(body.freeze())
 }
@@ -142,5 +158,38 @@ mod tests {
             (408, "body_too_slow")
         );
         assert_eq!(begun.elapsed(), Duration::from_secs(30));
+    }
+
+    /// A request with a part of this room, and what came of its body of so many bytes.
+    async fn read_within(
+        room: &Data<BodyRoom>,
+        bytes: usize,
+    ) -> (HttpRequest, Result<Bytes, ApiError>) {
+        let request = TestRequest::default().app_data(room.clone());
+        let request = request.to_http_request();
+        let chunk = Ok(Bytes::from(vec![b'x'; bytes]));
+        let mut body: dev::Payload = dev::Payload::Stream {
+            payload: Box::pin(stream::iter([chunk])),
+        };
+        let payload = Payload::from_request(&request, &mut body).await;
+        let read = read(&request, payload.expect("any body is one"), MAX_BODY_BYTES).await;
+        (request, read)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_share_a_room_until_their_requests_are_answered() {
+        let room = Data::new(BodyRoom::new(256 * 1024));
+        let (first, read) = read_within(&room, 200 * 1024).await;
+        assert!(read.is_ok());
+        let (_, refused) = read_within(&room, 100 * 1024).await;
+        let error = refused.expect_err("there is no room");
+        assert_eq!(error.status_code().as_u16(), 503);
+        let waiting = read_within(&room, 100 * 1024);
+        let answering = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            drop(first);
+        };
+        let ((_second, read), ()) = futures_util::future::join(waiting, answering).await;
+        assert!(read.is_ok(), "room came free in time");
     }
 }

@@ -49,6 +49,9 @@ pub enum ApiError {
     /// The body did not come in time.
     #[error("The body took too long to come")]
     BodyTooSlow,
+    /// Too many bodies are held already.
+    #[error("Too many request bodies are being worked on; try again")]
+    NoRoomForBody,
     /// The body is not plain JSON by its content type and encoding.
     #[error("The body must be application/json, not encoded")]
     UnsupportedMediaType,
@@ -151,7 +154,9 @@ impl ApiError {
             Self::TooManyWaiting => (StatusCode::TOO_MANY_REQUESTS, "too_many_waiting"),
             Self::BadIdempotencyKey => (StatusCode::BAD_REQUEST, "bad_idempotency_key"),
             Self::IdempotencyConflict => (StatusCode::CONFLICT, "idempotency_key_reused"),
-            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::NoRoomForBody | Self::Unavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+            }
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         }
     }

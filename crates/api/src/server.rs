@@ -22,7 +22,9 @@ use crate::auth::known::KnownCredentials;
 use crate::auth::login_limits::LoginLimits;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
+use crate::body::room::BodyRoom;
 use crate::config::ServeConfig;
+use crate::health::ReadinessLooks;
 use crate::http_server::places::Places;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
@@ -85,10 +87,13 @@ async fn serve_http(
         ),
         shutdown_seconds: SHUTDOWN_SECONDS,
     };
-    let state = state.clone();
+    let (state, room) = (state.clone(), Data::new(BodyRoom::default()));
+    let looks = Data::new(ReadinessLooks::default());
     let server = http_server::serve(listener, &rules, move || {
         App::new()
             .app_data(state.clone())
+            .app_data(looks.clone())
+            .app_data(room.clone())
             .configure(routes::configure)
             .wrap(from_fn(instrumentation::observe))
     })?;

@@ -1,7 +1,8 @@
 //! Credentials that were seen lately, so that checking them again costs no round trip.
 //!
 //! What is revoked or changed elsewhere works for [`LIFETIME`] longer at most; in this process a revoked key ends at
-//! once, also where it was being looked up meanwhile. When a credential ends by itself is looked at each time. Credentials that are not good are not remembered.
+//! once, also where it was being looked up meanwhile. When a credential ends by itself is looked at each time. Tokens that are
+//! not good are not remembered; keys that are not, for [`REFUSED_LIFETIME`], so that whoever keeps trying one costs little.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,6 +19,11 @@ use crate::error::ApiError;
 /// How long a credential is taken for good without asking PostgreSQL. The contract promises that a revocation works
 /// within five seconds; a check that was under way may end a moment after it.
 const LIFETIME: Duration = Duration::from_secs(4);
+/// How long a key is refused without asking PostgreSQL again. Nobody has a key before it was made, so that what is remembered
+/// is seldom wrong: only where another process made a key that somebody had guessed.
+const REFUSED_LIFETIME: Duration = Duration::from_secs(2);
+/// Refused keys remembered at most, some 100 bytes each.
+const MAX_REFUSED: u64 = 10_000;
 /// Credentials remembered at most, some 300 bytes each.
 const MAX_REMEMBERED: u64 = 50_000;
 
@@ -35,6 +41,8 @@ struct KnownKey {
 pub struct KnownCredentials {
     /// By the hash of the whole key.
     keys: Cache<[u8; 32], KnownKey>,
+    /// Hashes of keys that nobody has.
+    refused: Cache<[u8; 32], ()>,
     /// Counts revocations: what was looked up before the last one may have been revoked by it.
     generation: AtomicU64,
     /// What the user may do.
@@ -54,6 +62,10 @@ impl KnownCredentials {
                 .max_capacity(MAX_REMEMBERED)
                 .time_to_live(lifetime)
                 .build(),
+            refused: Cache::builder()
+                .max_capacity(MAX_REFUSED)
+                .time_to_live(REFUSED_LIFETIME)
+                .build(),
             generation: AtomicU64::new(0),
             users: Cache::builder()
                 .max_capacity(MAX_REMEMBERED)
@@ -72,6 +84,9 @@ impl KnownCredentials {
         hash: [u8; 32],
         load: impl AsyncFn() -> Result<ApiKey, ApiError>,
     ) -> Result<Arc<ApiKey>, ApiError> {
+        if self.refused.contains_key(&hash) {
+            return Err(ApiError::NotAuthenticated);
+        }
         let begun = self.generation.load(Ordering::SeqCst);
         loop {
             let generation = self.generation.load(Ordering::SeqCst);
@@ -80,12 +95,23 @@ impl KnownCredentials {
                 Ok(KnownKey { key, generation })
             };
             let found = self.keys.try_get_with(hash, load).await;
-            let known = found.map_err(|error: Arc<ApiError>| own(&error))?;
+            let known = match found {
+                Ok(known) => known,
+                Err(error) => return Err(self.refuse(hash, &error).await),
+            };
             if known.generation >= begun {
                 return Ok(known.key);
             }
             self.keys.invalidate(&hash).await;
         }
+    }
+
+    /// The error for one of those who asked for a key; that nobody has the key is remembered.
+    async fn refuse(&self, hash: [u8; 32], error: &ApiError) -> ApiError {
+        if matches!(error, ApiError::NotAuthenticated) {
+            self.refused.insert(hash, ()).await;
+        }
+        own(error)
     }
 
     /// What the user may do, as `load` finds it unless it was seen lately. Calls at once share one `load`.
@@ -186,6 +212,27 @@ mod tests {
             LIFETIME < Duration::from_secs(5),
             "as the contract promises"
         );
+    }
+
+    #[actix_web::test]
+    async fn a_key_that_nobody_has_is_asked_for_once_in_a_while() {
+        let (known, asked) = (KnownCredentials::default(), AtomicUsize::new(0));
+        let refuse = async || {
+            asked.fetch_add(1, Ordering::SeqCst);
+            Err(ApiError::NotAuthenticated)
+        };
+        for _ in 0..10 {
+            let refused = known.key([1; 32], refuse).await;
+            assert!(matches!(refused, Err(ApiError::NotAuthenticated)));
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        assert!(known.key([2; 32], async || Ok(api_key())).await.is_ok());
+        let away = async || Err(ApiError::Unavailable("away".to_owned()));
+        for _ in 0..2 {
+            let failed = known.key([3; 32], away).await;
+            assert!(matches!(failed, Err(ApiError::Unavailable(_))));
+        }
+        assert!(known.key([3; 32], async || Ok(api_key())).await.is_ok());
     }
 
     fn api_key() -> ApiKey {

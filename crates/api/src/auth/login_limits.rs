@@ -1,11 +1,14 @@
-//! How many wrong passwords may be tried. Only failures count: a token is taken before the password is looked at, so
+//! How many wrong passwords may be tried, and what API keys that nobody has may cost. Only failures count: a token is taken before the password is looked at, so
 //! that guesses made at once can't pass together, and given back unless it was wrong.
 
+use std::future::Future;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 
+use crate::error::ApiError;
 use crate::rate_limit::Buckets;
 
 /// What an address may fail over all accounts, and an account over all addresses, as a multiple of what one address may
@@ -13,11 +16,18 @@ use crate::rate_limit::Buckets;
 /// nobody at one address can lock an account's owner out from another.
 const WIDE: u32 = 10;
 
+/// API keys that are looked up at once for addresses that have tried too many: few beside the connections there are to
+/// PostgreSQL, so that the others are left to everybody else.
+const KEYS_AT_ONCE: usize = 2;
+
 /// Limits on failed logins.
 pub struct LoginLimits {
     pairs: Buckets<(Account, IpAddr)>,
     addresses: Buckets<IpAddr>,
     accounts: Buckets<Account>,
+    keys: Buckets<IpAddr>,
+    /// Turns for those who have tried too many keys.
+    key_turns: Semaphore,
 }
 
 /// A username as a hash: whoever logs in chooses its length.
@@ -40,7 +50,33 @@ impl LoginLimits {
             pairs: Buckets::new(failures_per_minute, per_second),
             addresses: Buckets::new(wide, per_second * f64::from(WIDE)),
             accounts: Buckets::new(wide, per_second * f64::from(WIDE)),
+            keys: Buckets::new(wide, per_second * f64::from(WIDE)),
+            key_turns: Semaphore::new(KEYS_AT_ONCE),
         })
+    }
+
+    /// Looks an API key up: at once, or, for an address that has tried too many which nobody has, in turn with others of its
+    /// kind. To guess a key is hopeless; what is bounded is what the guesses cost PostgreSQL. Nobody is refused, since good
+    /// keys may come from the same address.
+    ///
+    /// # Errors
+    ///
+    /// What `find` returns.
+    pub async fn look_up_key<T>(
+        &self,
+        address: IpAddr,
+        find: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        if self.keys.take(address, Instant::now()).is_err() {
+            // Closed it never is.
+            let _turn = self.key_turns.acquire().await.ok();
+            return find.await;
+        }
+        let found = find.await;
+        if !matches!(found, Err(ApiError::NotAuthenticated)) {
+            self.keys.give_back(&address);
+        }
+        found
     }
 
     /// Lets a try through, or says how long to wait.
@@ -81,6 +117,8 @@ impl Try<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
+    use std::future::{pending, ready};
 
     fn address(last: u8) -> IpAddr {
         IpAddr::from([192, 0, 2, last])
@@ -121,5 +159,42 @@ mod tests {
         }
         assert_eq!(failures(&limits, "ada", 1), 1);
         assert!(LoginLimits::new(0).is_none());
+    }
+
+    /// Whether a look-up from there begins at once.
+    fn begins(limits: &LoginLimits, last: u8) -> bool {
+        let found = limits.look_up_key(address(last), ready(Ok(())));
+        found.now_or_never().is_some()
+    }
+
+    #[actix_web::test]
+    async fn who_has_tried_too_many_keys_waits_for_a_turn_and_nobody_else_does() {
+        let limits = LoginLimits::new(1).unwrap();
+        for _ in 0..WIDE {
+            let nobodys = ready(Err::<(), _>(ApiError::NotAuthenticated));
+            let refused = limits.look_up_key(address(1), nobodys).now_or_never();
+            assert!(matches!(refused, Some(Err(ApiError::NotAuthenticated))));
+        }
+        assert!(begins(&limits, 1), "nobody else waits for a turn");
+        let mut under_way: Vec<_> = (0..KEYS_AT_ONCE)
+            .map(|_| Box::pin(limits.look_up_key(address(1), pending::<Result<(), _>>())))
+            .collect();
+        for one in &mut under_way {
+            assert!(one.as_mut().now_or_never().is_none(), "it takes a turn");
+        }
+        assert!(!begins(&limits, 1));
+        assert!(begins(&limits, 2));
+        drop(under_way);
+        assert!(begins(&limits, 1), "turns come free");
+    }
+
+    #[actix_web::test]
+    async fn keys_that_somebody_has_cost_nothing() {
+        let limits = LoginLimits::new(1).unwrap();
+        let turns = limits.key_turns.acquire_many(2).await;
+        assert!(turns.is_ok());
+        for _ in 0..10 * WIDE {
+            assert!(begins(&limits, 1));
+        }
     }
 }

@@ -142,3 +142,15 @@ async fn list_of_keys_comes_in_pages() {
     }
     assert_eq!(names, ["two", "one", "first"]);
 }
+
+#[tokio::test]
+async fn a_user_has_a_hundred_keys_and_no_more() {
+    let stage = Stage::start().await;
+    let one = json!({"name": "one"});
+    // The stage's own is the first.
+    for _ in 1..100 {
+        make(&stage.client, one.clone()).await;
+    }
+    let refused = stage.client.post(KEYS, &one).await;
+    assert_eq!(code(refused, 409), "too_many_api_keys");
+}

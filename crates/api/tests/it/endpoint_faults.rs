@@ -259,3 +259,15 @@ async fn odd_values_are_taken_or_refused_but_never_our_mistake() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_endpoint_has_a_hundred_patterns_and_no_more() {
+    let stage = Stage::start().await;
+    let post = async |count: usize| {
+        let patterns: Vec<_> = (0..count).map(|n| format!("type.{n}")).collect();
+        let body = json!({"url": URL, "event_patterns": patterns});
+        stage.client.post("/v1/webhooks/endpoints", &body).await
+    };
+    let _ = post(100).await.expect_status(201);
+    assert_eq!(faults(post(101).await), ["body.event_patterns: too_long"]);
+}

@@ -50,4 +50,5 @@ mod sent;
 mod socket;
 mod stage;
 mod trial;
+mod unknown_keys;
 mod wait;

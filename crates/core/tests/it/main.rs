@@ -9,6 +9,7 @@ mod connection;
 mod consistency;
 mod deadlocks;
 mod fairness;
+mod foreign;
 mod fuzz_checks;
 mod idempotency;
 mod kept_rows;

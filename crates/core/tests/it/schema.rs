@@ -209,6 +209,7 @@ async fn a_row_that_contradicts_itself_is_refused() {
         "UPDATE delivery_queue SET lease_token = gen_random_uuid()",
         "UPDATE delivery_queue SET lease_token = gen_random_uuid(), leased_by = gen_random_uuid(), leased_at = now()",
         "UPDATE delivery_queue SET attempt_number = 0",
+        "UPDATE endpoints SET event_patterns = array_fill('a'::text, ARRAY[101])",
     ] {
         assert!(
             refused(&mut world, contradiction).await.is_some(),
@@ -233,6 +234,13 @@ async fn a_row_can_refer_to_rows_of_its_own_tenant_only() {
                 account.tenant, stranger.owner
             ),
             "api_keys_tenant_id_user_id_fkey",
+        ),
+        (
+            format!(
+                "INSERT INTO endpoint_limits (tenant_id, endpoint_id) VALUES ('{}', '{foreign}')",
+                account.tenant
+            ),
+            "endpoint_limits_tenant_id_endpoint_id_fkey",
         ),
     ] {
         let by = refused(&mut world, &statement).await;
