@@ -78,14 +78,14 @@ mod tests {
     #[test]
     fn each_host_stands_alone_with_its_port_and_all_else() {
         let hosts = parsed(
-            "postgres://ann:secret@one:1111,two:2222/reprise?application_name=x&sslmode=require&options=-cjit%3Doff",
+            "postgres://user:hunter2@one:1111,two:2222/reprise?application_name=x&sslmode=require&options=-cjit%3Doff",
         );
         let seen = |config: &Config| (config.get_hosts().to_vec(), config.get_ports().to_vec());
         assert_eq!(hosts.len(), 2);
         for (config, (name, port)) in hosts.iter().zip([("one", 1111), ("two", 2222)]) {
             assert_eq!(seen(config), (vec![Host::Tcp(name.to_owned())], vec![port]));
-            assert_eq!(config.get_user(), Some("ann"));
-            assert_eq!(config.get_password(), Some(b"secret".as_slice()));
+            assert_eq!(config.get_user(), Some("user"));
+            assert_eq!(config.get_password(), Some(b"hunter2".as_slice()));
             assert_eq!(config.get_dbname(), Some("reprise"));
             assert_eq!(config.get_application_name(), Some("x"));
             assert_eq!(config.get_options(), Some("-cjit=off"));
