@@ -233,21 +233,14 @@ async fn is_refused_soon(what: &str, client: &Client) {
 
 #[tokio::test]
 async fn ended_and_revoked_keys_are_refused() {
-    let stage = Stage::start().await;
-    let mut conn = stage.database.connect().await;
-    can_list(&stage.client).await;
-    for change in [
-        "expires_at = now()",
-        "expires_at = NULL, revoked_at = now()",
-    ] {
+    for change in ["expires_at = now()", "revoked_at = now()"] {
+        let stage = Stage::start().await;
+        can_list(&stage.client).await;
+        let mut conn = stage.database.connect().await;
         conn.batch_execute(&format!("UPDATE api_keys SET {change}"))
             .await
             .expect("the key can be changed");
         is_refused_soon(change, &stage.client).await;
-        conn.batch_execute("UPDATE api_keys SET expires_at = NULL, revoked_at = NULL")
-            .await
-            .expect("the key can be changed");
-        can_list(&stage.client).await;
     }
 }
 

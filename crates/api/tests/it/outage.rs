@@ -102,10 +102,12 @@ async fn redelivery_under_way_outlives_a_restart_of_postgresql() {
     let playing = async {
         let claim = dispatcher.claim_express().await;
         cluster.stop();
-        // Together they take longer than the waiting call's own look at PostgreSQL, which happens meanwhile.
-        for _ in 0..4 {
-            let _ = api.anonymous().get("/readyz").await.expect_status(503);
-        }
+        // It waits three seconds for a connection: longer than the waiting call's own look at PostgreSQL takes, which happens
+        // meanwhile.
+        let _ = client
+            .get("/v1/webhooks/endpoints")
+            .await
+            .expect_status(503);
         cluster.restart();
         let mut again = PlayedDispatcher::start(cluster.url()).await;
         again.finish(&claim, Played::Answered(204)).await;
