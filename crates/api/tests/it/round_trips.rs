@@ -37,13 +37,14 @@ async fn wait_until_quiet(wire: &Wire) {
 /// Asserts that a request is answered when PostgreSQL is asked `count` times and no more. What the API asks besides, or
 /// after the answer, is not counted.
 ///
-/// The request is made often enough before that every connection of the pool has its statement.
+/// The request is made often enough before that every connection of the pool has its statement: at each try, since one
+/// that was stuck has cost its connection.
 async fn assert_costs(wire: &Wire, count: usize, what: &str, request: impl AsyncFn() -> Response) {
     for _ in 0..TRIES {
-        let answer = request().await;
-        assert!(answer.status < 300, "{what}: {}", answer.text());
-    }
-    for _ in 0..TRIES {
+        for _ in 0..TRIES {
+            let answer = request().await;
+            assert!(answer.status < 300, "{what}: {}", answer.text());
+        }
         wait_until_quiet(wire).await;
         wire.close_after(count);
         let answer = timeout(STUCK_AFTER, request()).await;
