@@ -72,3 +72,30 @@ async fn while_the_synchronous_standby_is_gone_callers_are_told_and_nothing_hang
     verdict.hold(2 * MAX_IN_FLIGHT);
     assert!(verdict.slowest < SLOWEST_ANSWER, "{verdict}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn while_the_synchronous_standby_is_gone_nothing_is_accepted() {
+    let mut primary = Cluster::start().await;
+    let standby = primary.start_standby().await;
+    let mut stage = Stage::start(primary.url(), &Setting::default()).await;
+    stage.wait_for_more(20).await;
+    standby.freeze();
+    let began = stage.publisher.unavailable();
+    let refused = async |count: usize| {
+        let told = poll_until(PATIENCE, async || {
+            (stage.publisher.unavailable() >= began + count).then_some(())
+        });
+        told.await.expect("callers are told to come again");
+    };
+    refused(5).await;
+    let accepted = stage.publisher.accepted();
+    refused(10).await;
+    let meanwhile = stage.publisher.accepted() - accepted;
+    standby.thaw();
+    let verdict = stage.settle().await;
+    verdict.hold(2 * MAX_IN_FLIGHT);
+    assert_eq!(
+        meanwhile, 0,
+        "a repeat with a key was told of a commit that is on the primary only: {verdict}"
+    );
+}
