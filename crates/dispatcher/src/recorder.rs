@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reprise_core::failpoint;
-use reprise_core::ids::{DispatcherId, EndpointId, LeaseToken, TenantId};
+use reprise_core::ids::{DeliveryId, DispatcherId, EndpointId, LeaseToken, TenantId};
 use reprise_core::retry::Decision;
 use reprise_core::store::leases::{self, UnusedLease};
 use reprise_core::store::recording::{self, FinishedAttempt};
@@ -207,36 +207,25 @@ impl Recorder {
         Ok(())
     }
 
-    /// Writes each result in a transaction of its own. One that fails while PostgreSQL works is logged and dropped: its
-    /// lease expires, and the attempt shows as lost.
+    /// Ends each lease in a transaction of its own. One that PostgreSQL was not available for stays in the batch.
     async fn write_one_by_one(&self, batch: &mut Batch) -> Result<(), StoreError> {
-        let mut unavailable = None;
-        for one in std::mem::take(&mut batch.finished) {
-            match self.record(std::slice::from_ref(&one)).await {
-                Ok(()) => {}
-                Err(error @ StoreError::Unavailable(_)) => {
-                    unavailable = Some(error);
-                    batch.finished.push(one);
-                }
-                Err(error) => {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    error!(delivery.id = %one.delivery_id, attempt.id = %one.attempt.id, cause, "A result can't be recorded, its lease will expire: {error}");
-                }
-            }
+        let mut finished = OneByOne::default();
+        while let Some(one) = batch.finished.get(finished.left) {
+            let (id, recorded) = (
+                one.delivery_id,
+                self.record(std::slice::from_ref(one)).await,
+            );
+            finished.note(&mut batch.finished, id, recorded);
         }
-        for one in std::mem::take(&mut batch.unused) {
-            match self.give_back(std::slice::from_ref(&one)).await {
-                Ok(()) => {}
-                Err(error @ StoreError::Unavailable(_)) => {
-                    unavailable = Some(error);
-                    batch.unused.push(one);
-                }
-                Err(error) => {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    error!(delivery.id = %one.delivery_id, cause, "A lease can't be given back, it will expire: {error}");
-                }
-            }
+        let mut unused = OneByOne::default();
+        while let Some(one) = batch.unused.get(unused.left) {
+            let (id, given_back) = (
+                one.delivery_id,
+                self.give_back(std::slice::from_ref(one)).await,
+            );
+            unused.note(&mut batch.unused, id, given_back);
         }
+        let unavailable = finished.unavailable.or(unused.unavailable);
         unavailable.map_or(Ok(()), Err)
     }
 
@@ -271,5 +260,38 @@ impl Recorder {
         if finished.iter().any(is_due_at_once) {
             self.wakeup.hint_returned();
         }
+    }
+}
+
+/// How far leases have been ended one by one.
+#[derive(Debug, Default)]
+struct OneByOne {
+    /// So many are left for later, at the front.
+    left: usize,
+    unavailable: Option<StoreError>,
+}
+
+impl OneByOne {
+    /// Notes what became of the next one. Where it failed although PostgreSQL works it is logged and dropped: the lease
+    /// expires, and the attempt shows as lost.
+    fn note<T>(
+        &mut self,
+        waiting: &mut Vec<T>,
+        delivery_id: DeliveryId,
+        ended: Result<(), StoreError>,
+    ) {
+        match ended {
+            Err(error @ StoreError::Unavailable(_)) => {
+                self.unavailable = Some(error);
+                self.left += 1;
+                return;
+            }
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                error!(delivery.id = %delivery_id, cause, "A lease can't be ended, it will expire: {error}");
+            }
+            Ok(()) => {}
+        }
+        waiting.swap_remove(self.left);
     }
 }

@@ -172,6 +172,19 @@ impl Stage {
         self.sql.wait_for(&known, 0, PATIENCE).await;
     }
 
+    /// Waits until `count` more calls are told to come again.
+    ///
+    /// # Panics
+    ///
+    /// When that takes too long.
+    pub async fn wait_for_refusals(&self, count: usize) {
+        let before = self.publisher.unavailable();
+        let told = poll_until(PATIENCE, async || {
+            (self.publisher.unavailable() >= before + count).then_some(())
+        });
+        told.await.expect("callers are told to come again");
+    }
+
     /// Waits until `count` more events are accepted, and as many have come.
     ///
     /// # Panics

@@ -175,16 +175,21 @@ pub fn event(sequence: u64) -> Value {
 
 fn read(response: &Response) -> Answered {
     match response.status {
-        202 => match serde_json::from_slice(&response.body) {
-            Ok(Value::Array(events)) => Answered::Accepted(events.iter().map(id_of).collect()),
-            Ok(event) => Answered::Accepted(vec![id_of(&event)]),
-            Err(error) => Answered::Odd(format!("202 with {error}: {}", response.text())),
-        },
+        202 => accepted_ids(&response.body).map_or_else(
+            || Answered::Odd(format!("202 without ids: {}", response.text())),
+            Answered::Accepted,
+        ),
         503 if response.header("retry-after").is_some() => Answered::Unavailable,
         status => Answered::Odd(format!("{status}: {}", response.text())),
     }
 }
 
-fn id_of(event: &Value) -> String {
-    event["id"].as_str().unwrap_or_default().to_owned()
+/// The ids of the events in an answer: one, or those of a batch.
+fn accepted_ids(body: &[u8]) -> Option<Vec<String>> {
+    let events = match serde_json::from_slice(body).ok()? {
+        Value::Array(events) => events,
+        event => vec![event],
+    };
+    let id = |event: &Value| event["id"].as_str().map(str::to_owned);
+    events.iter().map(id).collect()
 }

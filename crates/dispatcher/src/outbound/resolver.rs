@@ -77,8 +77,10 @@ impl Resolver {
             warn!("No name server is configured, asking the one on this machine: {error}");
             (local_name_server(), ResolverOpts::default())
         });
-        let hosts = Hosts::from_system().unwrap_or_default();
-        Ok(Self::new(names, System::new(config, options, hosts)?))
+        Ok(Self::new(
+            names,
+            System::new(config, options, hosts_file())?,
+        ))
     }
 
     fn new(names: Names, system: System) -> Self {
@@ -110,10 +112,18 @@ fn local_name_server() -> ResolverConfig {
     ResolverConfig::from_name_servers(vec![here])
 }
 
+/// `/etc/hosts`. Without it names are looked up in DNS alone, which is told.
+fn hosts_file() -> Hosts {
+    Hosts::from_system().unwrap_or_else(|error| {
+        warn!("/etc/hosts can't be read, names are looked up in DNS alone: {error}");
+        Hosts::default()
+    })
+}
+
 impl System {
     fn read() -> Result<Self, NetError> {
         let (config, options) = read_system_conf()?;
-        Self::new(config, options, Hosts::from_system().unwrap_or_default())
+        Self::new(config, options, hosts_file())
     }
 
     fn new(

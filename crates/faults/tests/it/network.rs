@@ -59,10 +59,7 @@ fn api_that_is_cut_off_from_postgresql_says_so_and_stores_nothing_twice() {
         stage.publisher.turn_to(stage.api.client(&stage.tenant));
         stage.wait_for_more(20).await;
         link.set(*to_server, *to_client);
-        let told = poll_until(PATIENCE, async || {
-            (stage.publisher.unavailable() >= 5).then_some(())
-        });
-        told.await.expect("callers are told to come again");
+        stage.wait_for_refusals(5).await;
         link.set(Flow::Open, Flow::Open);
         stage.wait_for_more(20).await;
         let verdict = stage.settle().await;

@@ -59,10 +59,7 @@ async fn postgresql_that_stands_still_is_answered_503_and_nothing_is_doubled_whe
     let in_flight = in_flight.await.expect("something is in flight");
     cluster.freeze();
     let began = Instant::now();
-    let refused = poll_until(PATIENCE, async || {
-        (stage.publisher.unavailable() >= 5).then_some(())
-    });
-    refused.await.expect("callers are told to come again");
+    stage.wait_for_refusals(5).await;
     let told_after = began.elapsed();
     for ready in &readies {
         let asked = Instant::now();
