@@ -186,10 +186,9 @@ fn read(response: &Response) -> Answered {
 
 /// The ids of the events in an answer: one, or those of a batch.
 fn accepted_ids(body: &[u8]) -> Option<Vec<String>> {
-    let events = match serde_json::from_slice(body).ok()? {
-        Value::Array(events) => events,
-        event => vec![event],
-    };
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    let single = std::slice::from_ref(&answer);
+    let events = answer.as_array().map_or(single, Vec::as_slice);
     let id = |event: &Value| event["id"].as_str().map(str::to_owned);
     events.iter().map(id).collect()
 }
