@@ -162,9 +162,10 @@ fn explain_taken(error: StoreError, username: &str) -> anyhow::Error {
         StoreError::Taken(_) => anyhow::anyhow!(
             "the username '{username}' is taken; usernames are unique over all tenants"
         ),
-        StoreError::Unavailable(_) | StoreError::Corrupt(_) | StoreError::Failed(_) => {
-            unmigrated(error)
-        }
+        StoreError::Unavailable(_)
+        | StoreError::Refused(_)
+        | StoreError::Corrupt(_)
+        | StoreError::Failed(_) => unmigrated(error),
     }
 }
 

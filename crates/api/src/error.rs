@@ -245,7 +245,7 @@ impl ConnectionFault for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(cause) => Self::Unavailable(cause),
+            StoreError::Unavailable(cause) | StoreError::Refused(cause) => Self::Unavailable(cause),
             StoreError::Taken(_) | StoreError::Corrupt(_) | StoreError::Failed(_) => {
                 Self::Internal(format!("{:#}", anyhow::Error::new(error)))
             }

@@ -90,8 +90,8 @@ pub async fn ready(state: Data<AppState>, looks: Data<ReadinessLooks>) -> HttpRe
             "partitions_end",
             "Partitions end within two days; run `reprise-api migrate`",
         ),
-        Err(StoreError::Unavailable(cause)) => {
-            debug!(%cause, "Not ready");
+        Err(error) if error.may_pass() => {
+            debug!(%error, "Not ready");
             not_ready("unavailable", "PostgreSQL is not available")
         }
         Err(error) => {

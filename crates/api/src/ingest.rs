@@ -39,6 +39,9 @@ const MANY_ENDPOINTS: usize = 100;
 /// Requests that may wait for a commit; what comes beyond them waits for a place, with its payload. A bound, since a
 /// queue that PostgreSQL can't work off within [`DEADLINE`] only holds memory.
 const MAX_WAITING: usize = 4_096;
+/// After so many refusals in a row it is PostgreSQL that takes nothing. More, and callers wait for a full disk; fewer, and
+/// one event that PostgreSQL never takes is in the way of those behind it.
+const MAX_REFUSALS: usize = 2;
 /// How long a request waits to be stored before its caller is told to try again; whether it was is open then.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -200,13 +203,33 @@ impl Writer {
                 }
                 Vec::new()
             }
-            Err(StoreError::Taken(_) | StoreError::Corrupt(_) | StoreError::Failed(_)) => {
-                for one in gathered {
-                    let stored = self.store_alone(&one).await;
-                    one.answer(stored);
-                }
+            Err(
+                StoreError::Refused(_)
+                | StoreError::Taken(_)
+                | StoreError::Corrupt(_)
+                | StoreError::Failed(_),
+            ) => {
+                self.store_each_alone(gathered).await;
                 Vec::new()
             }
+        }
+    }
+
+    /// Stores each in a commit of its own, so that one that can't be stored is in nobody's way, until it is PostgreSQL
+    /// that takes nothing: the rest is told so at once.
+    async fn store_each_alone(&self, gathered: Vec<Waiting>) {
+        let mut refusals = 0;
+        for one in gathered {
+            let stored = if refusals < MAX_REFUSALS {
+                self.store_alone(&one).await
+            } else {
+                Err(ApiError::Unavailable("it takes no events now".to_owned()))
+            };
+            refusals = match &stored {
+                Err(ApiError::Unavailable(_)) => refusals + 1,
+                _ => 0,
+            };
+            one.answer(stored);
         }
     }
 

@@ -7,7 +7,7 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use reprise_core::{
     fair_share::{Caps, InFlight},
     ids::DispatcherId,
-    store::delivery_queue::{ClaimRequest, WalkPosition},
+    store::delivery_queue::{ClaimRequest, Claimant, WalkPosition},
 };
 use reprise_testkit::claims::claim_fairly;
 
@@ -34,7 +34,7 @@ pub async fn claim_time(conn: &mut AsyncPgConnection) -> Result<Duration> {
 /// Finding what is ready, and taking of it.
 async fn claim(conn: &mut AsyncPgConnection) {
     let request = ClaimRequest {
-        dispatcher_id: DispatcherId::new(),
+        claimant: Claimant::new(DispatcherId::new()),
         max_rows: ROWS,
         max_payload_bytes: i64::MAX,
         lease_margin: Duration::from_secs(15),

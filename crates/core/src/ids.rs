@@ -113,9 +113,18 @@ impl fmt::Display for UserId {
     }
 }
 
-/// A dispatcher's right to work on one delivery: random per claim, named by every later write.
+/// A dispatcher's right to work on a delivery: random per claim, named by every later write. What one statement claims
+/// has one token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseToken(pub Uuid);
+
+impl LeaseToken {
+    /// Makes one that nobody has.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
 
 /// The smallest UUIDv7 of an instant (RFC 9562 section 5.7: the first 48 bits are Unix milliseconds), so that ranges
 /// of ids are ranges of time. Instants before 1970 and after the year 10889 are taken to the nearest end.

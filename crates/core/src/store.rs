@@ -50,9 +50,14 @@ pub use pool::{ConnectionFault, Database};
 /// A statement did not do what it should.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// PostgreSQL is away, refuses, or can't commit now; the same call may work later.
+    /// PostgreSQL is away, or can't commit now; the same call may work later.
     #[error("PostgreSQL is not available: {0}")]
     Unavailable(String),
+    /// PostgreSQL answered with an error whose SQLSTATE Diesel hides. Nearly always it is the operator's (disk full, a
+    /// deadlock, shutting down) and the same call works later, as after [`Unavailable`](Self::Unavailable). But it may
+    /// be a value that PostgreSQL will never take; whether it takes others tells the two apart.
+    #[error("PostgreSQL refused: {0}")]
+    Refused(String),
     /// A unique value is taken; holds the constraint's name.
     #[error("a unique value is taken already: {0}")]
     Taken(String),
@@ -77,14 +82,13 @@ impl From<DieselError> for StoreError {
                         .constraint_name()
                         .map_or_else(String::new, str::to_owned),
                 ),
-                // Diesel hides the SQLSTATE of what it has no name for. What is left under `Unknown`, since every
-                // value is checked before it gets here, is the operator's: shutdown, too many connections, disk full,
-                // time-outs, deadlocks.
                 DatabaseErrorKind::UnableToSendCommand
                 | DatabaseErrorKind::ClosedConnection
                 | DatabaseErrorKind::SerializationFailure
-                | DatabaseErrorKind::ReadOnlyTransaction
-                | DatabaseErrorKind::Unknown => Self::Unavailable(information.message().to_owned()),
+                | DatabaseErrorKind::ReadOnlyTransaction => {
+                    Self::Unavailable(information.message().to_owned())
+                }
+                DatabaseErrorKind::Unknown => Self::Refused(information.message().to_owned()),
                 _ => Self::Failed(error),
             },
             DieselError::BrokenTransactionManager => {
@@ -96,6 +100,15 @@ impl From<DieselError> for StoreError {
 }
 
 impl StoreError {
+    /// Whether the same call may work later.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Refused(_) => true,
+            Self::Taken(_) | Self::Corrupt(_) | Self::Failed(_) => false,
+        }
+    }
+
     /// A stored value that should have parsed, with what is wrong with it.
     pub(crate) fn corrupt(what: &str, error: impl std::fmt::Display) -> Self {
         Self::Corrupt(format!("{what}: {error}"))

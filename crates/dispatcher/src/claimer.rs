@@ -5,6 +5,7 @@
 mod known;
 mod ready;
 mod start;
+mod unanswered;
 mod walk;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use reprise_core::ids::DispatcherId;
 use reprise_core::store::delivery_queue::{
-    self, ClaimRequest, ExpressLimits, LimitedEndpoint, LimitedRequest,
+    self, ClaimRequest, Claimant, ExpressLimits, LimitedEndpoint, LimitedRequest,
 };
 use reprise_core::store::{Database, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,7 @@ use ready::Hints;
 use start::Claimed;
 
 pub(crate) use ready::ReadyEndpoints;
+pub(crate) use unanswered::Unanswered;
 
 /// How long a lease lasts beyond the endpoint's timeout: [`BEGIN_WITHIN`](crate::attempt::BEGIN_WITHIN), and the rest to record the result
 /// while PostgreSQL is busy. Longer, and what a killed dispatcher held waits longer where no peer notices its death;
@@ -69,6 +71,7 @@ pub(crate) struct Claimer {
     pub(crate) looked_at: Option<Instant>,
     /// When ready deliveries were claimed.
     pub(crate) claimed_at: Option<Instant>,
+    pub(crate) unanswered: Unanswered,
 }
 
 /// Whether to claim again at once.
@@ -132,6 +135,7 @@ impl Claimer {
         {
             self.looked_at = Some(Instant::now());
             self.wakeup.hint_all();
+            self.release_unanswered().await?;
         }
         let express = self.claim_express().await?;
         let limited = self.claim_limited(self.capacity.room()).await?;
@@ -167,14 +171,15 @@ impl Claimer {
         let permits = self.capacity.take_permits(share);
         let at = Instant::now();
         let request = LimitedRequest {
-            dispatcher_id: self.dispatcher_id,
+            claimant: Claimant::new(self.dispatcher_id),
             endpoints: &endpoints,
             max_rows: permits.count(),
             max_payload_bytes: room.payload_bytes,
             lease_margin: LEASE_MARGIN,
         };
         let claiming = async |conn: &mut _| delivery_queue::claim_limited(conn, &request).await;
-        let taken = self.database.run(DEADLINE, claiming).await.flatten()?;
+        let taken = self.database.run(DEADLINE, claiming).await.flatten();
+        let taken = self.unanswered.note(request.claimant, taken)?;
         let is_cut = taken.claims.len() >= usize::from(share);
         let asked = endpoints.iter().map(|(endpoint, _)| *endpoint);
         let told = |(_, id): &LimitedEndpoint| taken.states.iter().any(|(told, _)| told == id);
@@ -206,11 +211,12 @@ impl Claimer {
             max_per_tenant,
             in_flight_by_tenant: &in_flight,
         };
-        let (dispatcher_id, count) = (self.dispatcher_id, permits.count());
+        let (claimant, count) = (Claimant::new(self.dispatcher_id), permits.count());
         let claiming = async |conn: &mut _| {
-            delivery_queue::claim_express(conn, dispatcher_id, count, &limits, LEASE_MARGIN).await
+            delivery_queue::claim_express(conn, claimant, count, &limits, LEASE_MARGIN).await
         };
-        let taken = self.database.run(DEADLINE, claiming).await.flatten()?;
+        let taken = self.database.run(DEADLINE, claiming).await.flatten();
+        let taken = self.unanswered.note(claimant, taken)?;
         self.limited.meet_express(&taken.limited, at);
         if taken.claims.is_empty() {
             return Ok(Progress::NothingLeft);
@@ -248,7 +254,7 @@ impl Claimer {
         let at = Instant::now();
         self.claimed_at = Some(at);
         let request = ClaimRequest {
-            dispatcher_id: self.dispatcher_id,
+            claimant: Claimant::new(self.dispatcher_id),
             max_rows: permits.count(),
             max_payload_bytes: room.payload_bytes,
             lease_margin: LEASE_MARGIN,
@@ -257,7 +263,8 @@ impl Claimer {
         };
         let ready = &mut self.ready;
         let claiming = async |conn: &mut _| ready.claim(conn, &request).await;
-        let taken = self.database.run(DEADLINE, claiming).await.flatten()?;
+        let taken = self.database.run(DEADLINE, claiming).await.flatten();
+        let taken = self.unanswered.note(request.claimant, taken)?;
         let has_met_new = self.limited.meet(&taken.limited, at);
         if !taken.claims.is_empty() {
             let claimed = Claimed {

@@ -1,4 +1,4 @@
-//! The dispatcher: builds all tasks, owns them, and ends them in order.
+//! The dispatcher: builds all tasks, and owns them until they have ended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,19 +7,19 @@ use anyhow::{Result, bail};
 use reprise_core::ids::DispatcherId;
 use reprise_core::ready_hint::ReadyHint;
 use reprise_core::secret::SecretText;
+use reprise_core::store::Database;
 use reprise_core::store::endpoints::check_keys;
 use reprise_core::store::notifications::{self, EXPRESS, Notification, READY};
-use reprise_core::store::{Database, StoreError, dispatchers, leases};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::admin::{Admin, Listener};
 use crate::attempt::Sender;
 use crate::circuits::Circuits;
-use crate::claimer::{Claimer, ReadyEndpoints};
+use crate::claimer::{Claimer, ReadyEndpoints, Unanswered};
 use crate::config::Config;
+use crate::drain::{Stages, drain};
 use crate::heartbeat::{Heartbeat, SILENCE};
 use crate::in_flight::Capacity;
 use crate::limited::Limited;
@@ -36,12 +36,6 @@ use crate::streak::Streak;
 use crate::targets::Targets;
 use crate::wakeup::Wakeup;
 
-/// How long a drain waits, beyond its timeout, for results to be written: longer than a busy PostgreSQL needs, shorter
-/// than what a supervisor allows before it kills.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long saying good-bye may take: peers free what is left when it fails.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// A running dispatcher.
 pub(crate) struct Dispatcher {
     id: DispatcherId,
@@ -49,24 +43,6 @@ pub(crate) struct Dispatcher {
     drain_timeout: Duration,
     signals: Signals,
     stages: Stages,
-}
-
-/// The tasks in the order in which they end, each stage with what ends it.
-#[derive(Debug, Default)]
-struct Stages {
-    /// Claimer and listener: what brings new work.
-    claiming: Stage,
-    /// One task per attempt; cancelling gives up those that still run.
-    attempts: Stage,
-    /// The recorder; it ends by itself when no attempt is left, cancelling makes it give up.
-    recording: Stage,
-    /// Heartbeat, promoter, maintenance, admin port: needed until the last result is written, since peers take the
-    /// leases of a dispatcher that falls silent.
-    upkeep: Stage,
-    /// A vital task has panicked.
-    panicked: CancellationToken,
-    /// Outbound connections, which end with their client or when they have been unused for some seconds.
-    connections: TaskTracker,
 }
 
 /// What the tasks share.
@@ -214,6 +190,7 @@ impl Dispatcher {
             is_turn_of_limited: false,
             looked_at: None,
             claimed_at: None,
+            unanswered: Unanswered::default(),
             metrics: Arc::clone(&shared.metrics),
             watch: shared.outages.watch("claiming"),
             stop: self.stages.claiming.stop.clone(),
@@ -258,44 +235,6 @@ impl Dispatcher {
             () = signals.next() => bail!("stopped by a second signal, before the drain was over"),
         }
     }
-}
-
-/// Ends everything in order. Only the end of the process may cancel it.
-async fn drain(id: DispatcherId, database: &Database, stages: &Stages, timeout: Duration) {
-    // Before anybody is told: from here on it is not ready.
-    stages.claiming.stop.cancel();
-    let in_flight = stages.attempts.tasks.len();
-    info!(
-        in_flight,
-        "Draining: no more claims, {in_flight} deliveries in flight"
-    );
-    stages.claiming.stopped().await;
-    if stages.attempts.finished_within(timeout).await {
-        warn!(
-            "The drain timeout has passed, deliveries in flight were given up and go back to the queue"
-        );
-    }
-    if stages.recording.finished_within(FLUSH_TIMEOUT).await {
-        warn!("PostgreSQL did not take the last results");
-    }
-    stages.upkeep.stopped().await;
-    if let Err(error) = leave(id, database).await {
-        warn!(%error, "Could not give back what is left, peers will after some seconds");
-    }
-    info!("Drained");
-}
-
-async fn leave(id: DispatcherId, database: &Database) -> Result<(), StoreError> {
-    let leaving = async |conn: &mut _| {
-        let released = leases::release_all(conn, id).await?;
-        dispatchers::remove(conn, id).await?;
-        Ok(released)
-    };
-    let released = database.run(LEAVE_TIMEOUT, leaving).await.flatten()?;
-    if released > 0 {
-        info!(released, "Gave {released} leases back");
-    }
-    Ok(())
 }
 
 /// Wakes the claimer when somebody says that something is ready.

@@ -10,6 +10,7 @@ mod circuits;
 mod claimer;
 mod config;
 mod dispatcher;
+mod drain;
 mod heartbeat;
 mod in_flight;
 mod limited;

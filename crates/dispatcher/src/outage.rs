@@ -76,17 +76,12 @@ impl Watch {
 
     /// A statement failed; returns how long to wait before the next try.
     pub(crate) fn failed(&mut self, error: &StoreError) -> Duration {
-        match error {
-            StoreError::Unavailable(_) => {
-                if !std::mem::replace(&mut self.is_failing, true) {
-                    self.outages.begins(error);
-                }
-            }
-            StoreError::Taken(_) | StoreError::Corrupt(_) | StoreError::Failed(_) => {
-                let activity = self.activity;
-                let cause = std::error::Error::source(error).map(ToString::to_string);
-                error!(%error, cause, "A statement failed that should not: {activity}");
-            }
+        if !error.may_pass() {
+            let activity = self.activity;
+            let cause = std::error::Error::source(error).map(ToString::to_string);
+            error!(%error, cause, "A statement failed that should not: {activity}");
+        } else if !std::mem::replace(&mut self.is_failing, true) {
+            self.outages.begins(error);
         }
         self.backoff.next()
     }

@@ -3,25 +3,31 @@
 //! While one batch is being written the next gathers in the channel, so batches are as large as PostgreSQL is slow. A result is held until it is written, through any outage: it is never sent again
 //! because of one.
 
+mod batch;
+mod one_by_one;
+
 use std::collections::HashSet;
+use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reprise_core::failpoint;
-use reprise_core::ids::{DeliveryId, DispatcherId, EndpointId, LeaseToken, TenantId};
+use reprise_core::ids::{DispatcherId, EndpointId, TenantId};
 use reprise_core::retry::Decision;
 use reprise_core::store::leases::{self, UnusedLease};
-use reprise_core::store::recording::{self, FinishedAttempt};
+use reprise_core::store::recording::{self, FinishedAttempt, Lease};
 use reprise_core::store::{Database, StoreError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 
 use crate::circuits::{Change, Circuits};
 use crate::in_flight::Permit;
 use crate::metrics::Metrics;
 use crate::outage::Watch;
 use crate::wakeup::Wakeup;
+use batch::Batch;
+use one_by_one::{OneByOne, give_up};
 
 /// Results in one transaction at most. More, and one commit keeps many permits; fewer, and commits cost more than what
 /// is in them: measured 24 µs a delivery at 200.
@@ -78,40 +84,29 @@ pub(crate) struct Recorder {
     pub(crate) give_up: CancellationToken,
 }
 
-/// What is still to be written.
-#[derive(Debug, Default)]
-struct Batch {
-    finished: Vec<FinishedAttempt>,
-    unused: Vec<UnusedLease>,
-}
-
 impl Recorder {
     /// Writes until nobody can send any more and everything is written.
     pub(crate) async fn run(mut self) {
         let mut gathered = Vec::with_capacity(MAX_BATCH);
         while self.gather(&mut gathered).await {
-            let changes = self.judge(&gathered);
             let mut batch = Batch::default();
-            let mut permits = Vec::with_capacity(gathered.len());
-            let mut ended_at = Vec::with_capacity(gathered.len());
-            for one in gathered.drain(..) {
-                permits.extend(one.permit);
-                ended_at.push(one.at);
-                match one.outcome {
-                    Outcome::Finished(finished) => batch.finished.push(*finished),
-                    Outcome::Unused(lease) => batch.unused.push(lease),
-                }
-            }
-            self.metrics.record_batch.observe_count(permits.len());
+            self.take(&mut gathered, &mut batch);
             failpoint::hit("before_record");
-            self.write_until_done(batch).await;
+            self.write_until_done(&mut batch).await;
             failpoint::hit("after_record");
-            for at in ended_at {
+            self.metrics.record_batch.observe_count(batch.permits.len());
+            for at in &batch.ended_at {
                 self.metrics.record_wait_seconds.observe(at.elapsed());
             }
-            self.change_circuits(&changes).await;
-            drop(permits);
+            self.change_circuits(&batch.circuit_changes).await;
+            drop(batch.permits);
         }
+    }
+
+    /// Takes what has gathered into a batch.
+    fn take(&self, gathered: &mut Vec<Ended>, batch: &mut Batch) {
+        batch.circuit_changes.extend(self.judge(gathered));
+        batch.extend(gathered.drain(..));
     }
 
     fn judge(&self, gathered: &[Ended]) -> Vec<((TenantId, EndpointId), Change)> {
@@ -157,9 +152,9 @@ impl Recorder {
         true
     }
 
-    async fn write_until_done(&mut self, mut batch: Batch) {
+    async fn write_until_done(&mut self, batch: &mut Batch) {
         let give_up = self.give_up.clone();
-        let writing = self.write_again_and_again(&mut batch);
+        let writing = self.write_again_and_again(batch);
         if give_up.run_until_cancelled(writing).await.is_none() {
             let count = batch.finished.len() + batch.unused.len();
             warn!(
@@ -181,16 +176,26 @@ impl Recorder {
             tries = tries.saturating_add(1);
             match written {
                 Ok(()) => return self.watch.worked(),
-                // Not PostgreSQL's state but one of the results is at fault, and the others must not wait for it.
-                Err(StoreError::Taken(_) | StoreError::Corrupt(_) | StoreError::Failed(_)) => {
-                    tries = WHOLE_TRIES;
-                }
-                Err(error @ StoreError::Unavailable(_)) => {
+                Err(error) if error.may_pass() => {
                     let wait = self.watch.failed(&error);
                     tokio::time::sleep(wait).await;
+                    self.take_more(batch);
                 }
+                // Not PostgreSQL's state but one of the results is at fault, and the others must not wait for it.
+                Err(_) => tries = WHOLE_TRIES,
             }
         }
+    }
+
+    /// Takes what has come meanwhile: what PostgreSQL does with it tells whether a result that it refuses is at fault.
+    fn take_more(&mut self, batch: &mut Batch) {
+        let mut gathered = Vec::new();
+        while batch.finished.len() + gathered.len() < MAX_BATCH
+            && let Ok(one) = self.ended.try_recv()
+        {
+            gathered.push(one);
+        }
+        self.take(&mut gathered, batch);
     }
 
     async fn write_whole(&self, batch: &mut Batch) -> Result<(), StoreError> {
@@ -207,26 +212,44 @@ impl Recorder {
         Ok(())
     }
 
-    /// Ends each lease in a transaction of its own. One that PostgreSQL was not available for stays in the batch.
     async fn write_one_by_one(&self, batch: &mut Batch) -> Result<(), StoreError> {
-        let mut finished = OneByOne::default();
-        while let Some(one) = batch.finished.get(finished.left) {
-            let (id, recorded) = (
-                one.delivery_id,
-                self.record(std::slice::from_ref(one)).await,
-            );
-            finished.note(&mut batch.finished, id, recorded);
+        let mut records = OneByOne::through(&mut batch.finished);
+        while let Some(one) = records.next() {
+            let recorded = self.record(slice::from_ref(one)).await;
+            records.note(recorded);
         }
-        let mut unused = OneByOne::default();
-        while let Some(one) = batch.unused.get(unused.left) {
-            let (id, given_back) = (
-                one.delivery_id,
-                self.give_back(std::slice::from_ref(one)).await,
-            );
-            unused.note(&mut batch.unused, id, given_back);
+        let finished = records.end();
+        for (refused, _) in finished.refused {
+            self.record_without_response(refused).await;
         }
-        let unavailable = finished.unavailable.or(unused.unavailable);
-        unavailable.map_or(Ok(()), Err)
+        let mut returns = OneByOne::through(&mut batch.unused);
+        while let Some(one) = returns.next() {
+            let given_back = self.give_back(slice::from_ref(one)).await;
+            returns.note(given_back);
+        }
+        let unused = returns.end();
+        for (refused, error) in unused.refused {
+            give_up(&refused, &error);
+        }
+        finished.waits_for.or(unused.waits_for).map_or(Ok(()), Err)
+    }
+
+    /// Records what PostgreSQL has refused without what the receiver sent: a value that it never takes is in there if
+    /// anywhere.
+    async fn record_without_response(&self, mut refused: FinishedAttempt) {
+        let id = refused.delivery_id;
+        if let Some(response) = &mut refused.attempt.response {
+            response.headers.clear();
+            response.body_truncated |= !response.body.is_empty();
+            response.body.clear();
+        }
+        match self.record(slice::from_ref(&refused)).await {
+            Ok(()) => warn!(
+                delivery.id = %id,
+                "PostgreSQL refused a response, recorded without its headers and body"
+            ),
+            Err(error) => give_up(&refused, &error),
+        }
     }
 
     async fn record(&self, finished: &[FinishedAttempt]) -> Result<(), StoreError> {
@@ -245,8 +268,8 @@ impl Recorder {
         Ok(())
     }
 
-    fn note(&self, finished: &[FinishedAttempt], recorded: &HashSet<LeaseToken>) {
-        let held = |one: &&FinishedAttempt| recorded.contains(&one.lease_token);
+    fn note(&self, finished: &[FinishedAttempt], recorded: &HashSet<Lease>) {
+        let held = |one: &&FinishedAttempt| recorded.contains(&one.lease());
         self.metrics.recorded(finished.iter().filter(held));
         let fenced = finished.len().saturating_sub(recorded.len());
         if fenced > 0 {
@@ -260,38 +283,5 @@ impl Recorder {
         if finished.iter().any(is_due_at_once) {
             self.wakeup.hint_returned();
         }
-    }
-}
-
-/// How far leases have been ended one by one.
-#[derive(Debug, Default)]
-struct OneByOne {
-    /// So many are left for later, at the front.
-    left: usize,
-    unavailable: Option<StoreError>,
-}
-
-impl OneByOne {
-    /// Notes what became of the next one. Where it failed although PostgreSQL works it is logged and dropped: the lease
-    /// expires, and the attempt shows as lost.
-    fn note<T>(
-        &mut self,
-        waiting: &mut Vec<T>,
-        delivery_id: DeliveryId,
-        ended: Result<(), StoreError>,
-    ) {
-        match ended {
-            Err(error @ StoreError::Unavailable(_)) => {
-                self.unavailable = Some(error);
-                self.left += 1;
-                return;
-            }
-            Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                error!(delivery.id = %delivery_id, cause, "A lease can't be ended, it will expire: {error}");
-            }
-            Ok(()) => {}
-        }
-        waiting.swap_remove(self.left);
     }
 }

@@ -9,7 +9,7 @@ use reprise_core::fair_share::{Caps, InFlight};
 use reprise_core::ids::DispatcherId;
 use reprise_core::retry::{Jitter, RetryPolicy, RetrySchedule};
 use reprise_core::store::delivery_queue::{
-    Claim, ClaimRequest, ExpressLimits, WalkPosition, claim_express,
+    Claim, ClaimRequest, Claimant, ExpressLimits, WalkPosition, claim_express,
 };
 use reprise_core::store::recording::{FinishedAttempt, record};
 use reprise_core::store::settling::{Settled, settle_one};
@@ -86,7 +86,7 @@ impl PlayedDispatcher {
     /// Leases what is ready, express deliveries left out, at most `max_rows`.
     pub async fn claim_ready(&mut self, max_rows: i32) -> Vec<Claim> {
         let request = ClaimRequest {
-            dispatcher_id: self.id,
+            claimant: Claimant::new(self.id),
             max_rows,
             max_payload_bytes: i64::MAX,
             lease_margin: LEASE_MARGIN,
@@ -107,10 +107,16 @@ impl PlayedDispatcher {
             max_per_tenant: 100,
             in_flight_by_tenant: &std::collections::HashMap::new(),
         };
-        claim_express(&mut self.conn, self.id, 100, &limits, LEASE_MARGIN)
-            .await
-            .expect("a claim works")
-            .claims
+        claim_express(
+            &mut self.conn,
+            Claimant::new(self.id),
+            100,
+            &limits,
+            LEASE_MARGIN,
+        )
+        .await
+        .expect("a claim works")
+        .claims
     }
 
     /// Leases so many express deliveries, and waits until they are there; there must not be more.

@@ -28,7 +28,28 @@ pub use ready::{
 };
 pub use vacuum::{dead_rows, vacuum};
 
-use crate::ids::{AttemptId, DeliveryId, EndpointId, EventId, LeaseToken, TenantId};
+use crate::ids::{AttemptId, DeliveryId, DispatcherId, EndpointId, EventId, LeaseToken, TenantId};
+
+/// Who claims, and the token of all leases that it gets. Chosen by who claims, so that a claim whose answer is lost can be
+/// [undone](super::leases::release_unanswered).
+#[derive(Clone, Copy, Debug)]
+pub struct Claimant {
+    /// The dispatcher.
+    pub dispatcher_id: DispatcherId,
+    /// Of this claim alone.
+    pub lease_token: LeaseToken,
+}
+
+impl Claimant {
+    /// For one claim.
+    #[must_use]
+    pub fn new(dispatcher_id: DispatcherId) -> Self {
+        Self {
+            dispatcher_id,
+            lease_token: LeaseToken::random(),
+        }
+    }
+}
 
 /// The right to make one attempt.
 #[derive(Clone, Debug)]

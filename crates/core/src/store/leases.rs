@@ -93,3 +93,25 @@ pub async fn release_all(
     .execute(conn)
     .await?)
 }
+
+/// Gives back what a dispatcher has claimed without learning of it, the answer having been lost: nothing was sent under
+/// these leases, and none costs the delivery an attempt. Returns their number.
+///
+/// # Errors
+///
+/// [`StoreError`]; the leases then end by themselves.
+pub async fn release_unanswered(
+    conn: &mut AsyncPgConnection,
+    dispatcher_id: DispatcherId,
+    claims: &[LeaseToken],
+) -> Result<usize, StoreError> {
+    Ok(statement(
+        "UPDATE delivery_queue
+         SET due_at = NULL, lease_token = NULL, leased_by = NULL, leased_at = NULL
+         WHERE due_at < now() + interval '2 minutes' AND leased_by = $1 AND lease_token = ANY ($2)",
+    )
+    .bind::<sql_types::Uuid, _>(dispatcher_id.as_uuid())
+    .bind::<Array<sql_types::Uuid>, _>(claims.iter().map(|token| token.0).collect::<Vec<_>>())
+    .execute(conn)
+    .await?)
+}

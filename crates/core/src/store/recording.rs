@@ -39,7 +39,16 @@ pub struct FinishedAttempt {
     pub decision: Decision,
 }
 
+/// A lease: of this delivery, by this claim.
+pub type Lease = (DeliveryId, LeaseToken);
+
 impl FinishedAttempt {
+    /// The lease that it ends.
+    #[must_use]
+    pub fn lease(&self) -> Lease {
+        (self.delivery_id, self.lease_token)
+    }
+
     fn status(&self) -> &'static str {
         match self.decision {
             Decision::Delivered => "delivered",
@@ -98,7 +107,16 @@ impl FinishedAttempt {
 #[derive(diesel::QueryableByName)]
 struct HeldRow {
     #[diesel(sql_type = sql_types::Uuid)]
+    delivery_id: Uuid,
+    #[diesel(sql_type = sql_types::Uuid)]
     lease_token: Uuid,
+}
+
+impl HeldRow {
+    fn lease(self) -> Lease {
+        let delivery_id = DeliveryId::from_uuid(self.delivery_id);
+        (delivery_id, LeaseToken(self.lease_token))
+    }
 }
 
 /// Records attempts together with the states that follow from them, in one commit: all or nothing. Returns the leases of those
@@ -112,7 +130,7 @@ pub async fn record(
     conn: &mut AsyncPgConnection,
     dispatcher_id: DispatcherId,
     finished: &[FinishedAttempt],
-) -> Result<HashSet<LeaseToken>, StoreError> {
+) -> Result<HashSet<Lease>, StoreError> {
     if finished.iter().any(FinishedAttempt::is_gone) {
         let recording =
             async |conn: &mut _| record_in_transaction(conn, dispatcher_id, finished).await;
@@ -126,7 +144,7 @@ pub(super) async fn record_in_transaction(
     conn: &mut AsyncPgConnection,
     dispatcher_id: DispatcherId,
     finished: &[FinishedAttempt],
-) -> Result<HashSet<LeaseToken>, StoreError> {
+) -> Result<HashSet<Lease>, StoreError> {
     let held = record_held(conn, dispatcher_id, finished).await?;
     failpoint::hit("in_record");
     disable_gone(conn, finished, &held).await?;
@@ -138,7 +156,7 @@ async fn record_held(
     conn: &mut AsyncPgConnection,
     dispatcher_id: DispatcherId,
     finished: &[FinishedAttempt],
-) -> Result<HashSet<LeaseToken>, StoreError> {
+) -> Result<HashSet<Lease>, StoreError> {
     fn each<T>(finished: &[FinishedAttempt], value: impl Fn(&FinishedAttempt) -> T) -> Vec<T> {
         finished.iter().map(value).collect()
     }
@@ -193,10 +211,7 @@ async fn record_held(
         }))
         .load(conn)
         .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| LeaseToken(row.lease_token))
-        .collect())
+    Ok(rows.into_iter().map(HeldRow::lease).collect())
 }
 
 /// The number as PostgreSQL's `integer`, the largest one if it does not fit.
@@ -209,11 +224,11 @@ fn saturate(number: impl TryInto<i32>) -> i32 {
 async fn disable_gone(
     conn: &mut AsyncPgConnection,
     finished: &[FinishedAttempt],
-    held: &HashSet<LeaseToken>,
+    held: &HashSet<Lease>,
 ) -> Result<(), StoreError> {
     let mut gone: Vec<(TenantId, EndpointId, i64)> = finished
         .iter()
-        .filter(|one| one.is_gone() && held.contains(&one.lease_token))
+        .filter(|one| one.is_gone() && held.contains(&one.lease()))
         .map(|one| (one.tenant_id, one.endpoint_id, one.endpoint_version))
         .collect();
     gone.sort_unstable();

@@ -297,6 +297,42 @@ async fn a_lease_that_another_holds_by_now_is_not_given_back() {
 }
 
 #[tokio::test]
+async fn what_was_claimed_without_an_answer_is_released_and_nothing_else() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    world.enqueue(account, endpoint, 2).await;
+    let before = world.rows().await;
+    let unanswered: Vec<_> = world
+        .claim(2)
+        .await
+        .iter()
+        .map(|one| one.lease_token)
+        .collect();
+    assert_eq!(unanswered[0], unanswered[1], "a claim has one token");
+    let dispatcher = world.dispatcher;
+    let release = async |world: &mut World, dispatcher, tokens: &[_]| {
+        let released = leases::release_unanswered(&mut world.conn, dispatcher, tokens).await;
+        released.expect("released")
+    };
+    assert_eq!(
+        release(&mut world, DispatcherId::new(), &unanswered).await,
+        0
+    );
+    assert_eq!(
+        release(&mut world, dispatcher, &[LeaseToken::random()]).await,
+        0
+    );
+    assert_eq!(release(&mut world, dispatcher, &unanswered[..1]).await, 2);
+    assert_eq!(
+        world.rows().await,
+        before,
+        "as if they had never been claimed"
+    );
+    let known = world.claim(2).await;
+    assert_ne!(known[0].lease_token, unanswered[0]);
+    assert_eq!(release(&mut world, dispatcher, &unanswered).await, 0);
+}
+
+#[tokio::test]
 async fn a_dispatcher_that_stops_releases_its_own_leases_and_no_others() {
     let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
     world.enqueue(account, endpoint, 5).await;

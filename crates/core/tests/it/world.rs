@@ -23,7 +23,7 @@ use reprise_core::scope::Scopes;
 use reprise_core::sealing::{KeyRing, SecretKey};
 use reprise_core::signing::{SignatureScheme, SigningSecret, SigningSecrets};
 use reprise_core::store::delivery_queue::{
-    self, Claim, ClaimRequest, ExpressLimits, LimitedClaim, LimitedRequest, WalkPosition,
+    self, Claim, ClaimRequest, Claimant, ExpressLimits, LimitedClaim, LimitedRequest, WalkPosition,
     claim_limited,
 };
 use reprise_core::store::endpoints::{self, Changed, EndpointChange, NewEndpoint};
@@ -107,7 +107,7 @@ pub(crate) fn event(payload: &[u8]) -> NewEvent {
 /// A generous claim: whoever wants it narrower changes the field.
 pub(crate) fn request(dispatcher_id: DispatcherId, in_flight: &InFlight) -> ClaimRequest<'_> {
     ClaimRequest {
-        dispatcher_id,
+        claimant: Claimant::new(dispatcher_id),
         max_rows: 1_000,
         max_payload_bytes: i64::MAX,
         lease_margin: MARGIN,
@@ -310,10 +310,16 @@ impl World {
         max_rows: i32,
         limits: &ExpressLimits<'_>,
     ) -> Vec<Claim> {
-        delivery_queue::claim_express(&mut self.conn, self.dispatcher, max_rows, limits, MARGIN)
-            .await
-            .expect("claimed")
-            .claims
+        delivery_queue::claim_express(
+            &mut self.conn,
+            Claimant::new(self.dispatcher),
+            max_rows,
+            limits,
+            MARGIN,
+        )
+        .await
+        .expect("claimed")
+        .claims
     }
 
     /// Lets the leases of all deliveries expire, by the database's clock.
@@ -417,7 +423,7 @@ pub(crate) async fn claim_for_limited(
     endpoint: EndpointId,
 ) -> LimitedClaim {
     let request = LimitedRequest {
-        dispatcher_id: world.dispatcher,
+        claimant: Claimant::new(world.dispatcher),
         endpoints: &[((account.tenant, endpoint), 100)],
         max_rows: 100,
         max_payload_bytes: i64::MAX,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reprise_core::delivery::{Delivery, DeliveryStatus};
 use reprise_core::fair_share::{Caps, InFlight};
 use reprise_core::ids::DispatcherId;
-use reprise_core::store::delivery_queue::{ClaimRequest, WalkPosition};
+use reprise_core::store::delivery_queue::{ClaimRequest, Claimant, WalkPosition};
 use reprise_core::store::dispatchers;
 use reprise_testkit::claims::claim_fairly;
 use reprise_testkit::database::TestDatabase;
@@ -72,7 +72,7 @@ async fn kill_between_claim_and_send_is_found_by_a_peer_through_the_missing_hear
         .await
         .expect("beaten");
     let request = ClaimRequest {
-        dispatcher_id: dead,
+        claimant: Claimant::new(dead),
         max_rows: 10,
         max_payload_bytes: 1_000,
         lease_margin: Duration::from_secs(15),

@@ -3,8 +3,11 @@
 use std::sync::{Mutex, mpsc};
 
 use reprise_core::delivery::DeliveryStatus;
+use reprise_core::event_type::EventType;
 use reprise_testkit::cluster::Cluster;
+use reprise_testkit::database::TestDatabase;
 use reprise_testkit::fixture::Dispatcher;
+use reprise_testkit::link::{Flow, Link};
 use reprise_testkit::receiver::{Answer, Receiver};
 
 use crate::world::{PATIENCE, World, settings};
@@ -78,4 +81,24 @@ async fn result_that_waits_through_an_outage_is_recorded_and_nothing_is_sent_twi
     assert_eq!(delivery.attempt_count, 1);
     assert_eq!(world.error_kinds(delivery.id).await, [None]);
     assert_eq!(receiver.received().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn claim_whose_answer_is_lost_is_given_back_and_costs_no_attempt() {
+    let database = TestDatabase::create().await;
+    let world = World::create(database.url()).await;
+    let receiver = Receiver::start().await;
+    let endpoint = world.endpoint(&settings(&receiver.url("/"))).await;
+    let (link, url) = Link::to_postgres(database.url()).await;
+    let dispatcher = Dispatcher::start(&url).await;
+    let _ = dispatcher.admin().get("/readyz").await.expect_status(200);
+    link.set(Flow::Open, Flow::Cut);
+    // Express deliveries are claimed first, by one statement.
+    let delivery = world.send_directly(endpoint, EventType::test()).await;
+    world.wait_for_queue("lease_token IS NOT NULL", 1).await;
+    assert_eq!(receiver.received().len(), 0, "it has not heard of it");
+    link.set(Flow::Open, Flow::Open);
+
+    world.wait_for_one(delivery, DeliveryStatus::Delivered).await;
+    assert_eq!(world.error_kinds(delivery).await, [None]);
 }

@@ -3,6 +3,8 @@
 use reprise_faults::repeat::each;
 use reprise_faults::stage::{PATIENCE, Setting, Stage, tell};
 use reprise_testkit::database::TestDatabase;
+use reprise_testkit::journal::Journal;
+use reprise_testkit::receiver::Answer;
 use reprise_testkit::sql::Sql;
 
 /// How often each place fails, before it works again.
@@ -93,4 +95,64 @@ fn errors_that_pass_lose_nothing_and_double_nothing() {
 fn errors_at_commit_that_pass_lose_nothing_and_double_nothing() {
     let codes = ["53100", "40001", "40P01"];
     each(&codes, async |code| fail_with(code, When::AtCommit).await);
+}
+
+/// A value that can't be stored: of one event (22021 is what a NUL in a text gives), or of one result.
+async fn refuse_one(table: &str, condition: &str) -> (TestDatabase, Sql) {
+    let database = TestDatabase::create().await;
+    let sql = Sql::at(database.url());
+    sql.execute(&format!(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF {condition} THEN
+                RAISE EXCEPTION 'refused' USING ERRCODE = '22021';
+            END IF;
+            RETURN NEW;
+         END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse();"
+    ))
+    .await;
+    (database, sql)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn event_that_postgresql_refuses_for_ever_is_in_nobodys_way() {
+    let (database, _) = refuse_one("events", "NEW.event_type = 'poison.pill'").await;
+    let mut stage = Stage::start(database.url(), &Setting::default()).await;
+    let client = stage.api.client(&stage.tenant);
+    for _ in 0..20 {
+        let body = serde_json::json!({"event_type": "poison.pill", "payload": 1});
+        let answer = client.post("/v1/webhooks/events", &body).await;
+        assert!(answer.status >= 500, "{}", answer.status);
+    }
+    stage.wait_for_more(20).await;
+    let verdict = stage.settle().await;
+    tell("an event that is refused for ever", 0, &verdict);
+    verdict.hold(0);
+    assert_eq!(
+        verdict.unavailable, 0,
+        "nobody else was told to come again: {verdict}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn result_that_postgresql_refuses_for_ever_is_in_nobodys_way() {
+    let (database, _) = refuse_one("attempts", "NEW.response_status = 418").await;
+    let journal = Journal::start_with(|request| {
+        let is_poison = request.header("webhook-event-type") == Some("poison.pill");
+        Answer::status(if is_poison { 418 } else { 200 })
+    })
+    .await;
+    let setting = Setting {
+        dispatchers: 1,
+        ..Setting::default()
+    };
+    let stage = Stage::start_to(database.url(), &setting, &[], journal).await;
+    stage.wait_for_more(1).await;
+    let client = stage.api.client(&stage.tenant);
+    let body = serde_json::json!({"event_type": "poison.pill", "payload": 1});
+    let _ = client
+        .post("/v1/webhooks/events", &body)
+        .await
+        .expect_status(202);
+    stage.wait_for_more(500).await;
 }

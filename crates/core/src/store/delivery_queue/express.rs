@@ -8,8 +8,10 @@ use diesel::sql_types::{self, Array, Integer};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::{Claim, LimitedEndpoint, MAX_ENDPOINT_HOPS, MAX_TENANT_HOPS, MaybeClaim, milliseconds};
-use crate::ids::{DispatcherId, EndpointId, TenantId};
+use super::{
+    Claim, Claimant, LimitedEndpoint, MAX_ENDPOINT_HOPS, MAX_TENANT_HOPS, MaybeClaim, milliseconds,
+};
+use crate::ids::{EndpointId, TenantId};
 use crate::store::StoreError;
 use crate::store::statement::{Bind, statement};
 
@@ -51,7 +53,7 @@ pub struct ExpressClaim {
 /// [`StoreError`]. Leases that were committed all the same end by themselves.
 pub async fn claim_express(
     conn: &mut AsyncPgConnection,
-    dispatcher_id: DispatcherId,
+    claimant: Claimant,
     max_rows: i32,
     limits: &ExpressLimits<'_>,
     lease_margin: Duration,
@@ -63,13 +65,14 @@ pub async fn claim_express(
         .unzip();
     let rows: Vec<ExpressRow> = statement(include_str!("../sql/claim_express.sql"))
         .bind::<Integer, _>(max_rows)
-        .bind::<sql_types::Uuid, _>(dispatcher_id.as_uuid())
+        .bind::<sql_types::Uuid, _>(claimant.dispatcher_id.as_uuid())
         .bind::<Integer, _>(milliseconds(lease_margin))
         .bind::<Integer, _>(limits.max_per_tenant)
         .bind::<Array<sql_types::Uuid>, _>(tenants)
         .bind::<Array<Integer>, _>(counts)
         .bind::<Integer, _>(MAX_TENANT_HOPS)
         .bind::<Integer, _>(MAX_ENDPOINT_HOPS)
+        .bind::<sql_types::Uuid, _>(claimant.lease_token.0)
         .load(conn)
         .await?;
     let mut taken = ExpressClaim::default();

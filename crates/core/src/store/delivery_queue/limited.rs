@@ -11,9 +11,9 @@ use diesel::sql_types::{self, Array, BigInt, Bool, Integer, Nullable};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::{Claim, ClaimRow, MaybeClaim, milliseconds};
+use super::{Claim, ClaimRow, Claimant, MaybeClaim, milliseconds};
 use crate::failpoint;
-use crate::ids::{DispatcherId, EndpointId, TenantId};
+use crate::ids::{EndpointId, TenantId};
 use crate::store::circuits::CLOSING_STEP;
 use crate::store::statement::{Bind, statement};
 use crate::store::{StoreError, stored, whole_milliseconds};
@@ -29,7 +29,7 @@ pub type LimitedEndpoint = (TenantId, EndpointId);
 #[derive(Clone, Debug)]
 pub struct LimitedRequest<'a> {
     /// Who claims.
-    pub dispatcher_id: DispatcherId,
+    pub claimant: Claimant,
     /// The endpoints, and how many deliveries of each this dispatcher has room for.
     pub endpoints: &'a [(LimitedEndpoint, i32)],
     /// Rows at most.
@@ -203,10 +203,11 @@ async fn claim(
         .bind::<Array<Integer>, _>(rooms)
         .bind::<Integer, _>(request.max_rows)
         .bind::<BigInt, _>(request.max_payload_bytes)
-        .bind::<sql_types::Uuid, _>(request.dispatcher_id.as_uuid())
+        .bind::<sql_types::Uuid, _>(request.claimant.dispatcher_id.as_uuid())
         .bind::<Integer, _>(milliseconds(request.lease_margin))
         .bind::<Integer, _>(milliseconds(CLOSING_STEP))
         .bind::<BigInt, _>(whole_milliseconds(ASK_AGAIN))
+        .bind::<sql_types::Uuid, _>(request.claimant.lease_token.0)
         .load(conn)
         .await?;
     let mut taken = LimitedClaim::default();

@@ -11,9 +11,9 @@ use diesel::sql_types::{self, Array, BigInt, Binary, Bool, Integer, Nullable, Te
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::{Claim, ClaimRow, LimitedEndpoint, milliseconds};
+use super::{Claim, ClaimRow, Claimant, LimitedEndpoint, milliseconds};
 use crate::fair_share::{Caps, InFlight, share_out};
-use crate::ids::{DeliveryId, DispatcherId, EndpointId, TenantId};
+use crate::ids::{DeliveryId, EndpointId, TenantId};
 use crate::store::StoreError;
 use crate::store::messages::{self, Messages};
 use crate::store::statement::{Bind, statement};
@@ -163,7 +163,7 @@ pub struct Candidate {
 #[derive(Clone, Debug)]
 pub struct ClaimRequest<'a> {
     /// Who claims.
-    pub dispatcher_id: DispatcherId,
+    pub claimant: Claimant,
     /// Rows at most.
     pub max_rows: i32,
     /// Payload bytes at which no further row is taken: the last one taken may go beyond, so that a large one that
@@ -268,8 +268,9 @@ async fn lease(
         .bind::<Array<sql_types::Uuid>, _>(after.collect::<Vec<_>>())
         .bind::<Array<Integer>, _>(shares)
         .bind::<BigInt, _>(request.max_payload_bytes)
-        .bind::<sql_types::Uuid, _>(request.dispatcher_id.as_uuid())
+        .bind::<sql_types::Uuid, _>(request.claimant.dispatcher_id.as_uuid())
         .bind::<Integer, _>(milliseconds(request.lease_margin))
+        .bind::<sql_types::Uuid, _>(request.claimant.lease_token.0)
         .load(conn)
         .await?)
 }

@@ -3,7 +3,7 @@
 --
 -- $1 rows at most, $2 this dispatcher, $3 lease margin in milliseconds,
 -- $4 in flight at most per tenant, $5, $6 what is in flight here, by tenant
--- $7 tenants at most, $8 endpoints at most, of each tenant
+-- $7 tenants at most, $8 endpoints at most, of each tenant, $9 the token of the leases
 WITH RECURSIVE
 unsynced AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS setting),
 tenant_hop AS (
@@ -79,7 +79,7 @@ due AS MATERIALIZED (
 claimed AS (
     UPDATE delivery_queue q
     SET due_at = clock_timestamp() + make_interval(secs => due.timeout_seconds + $3 / 1000.0),
-        lease_token = gen_random_uuid(),
+        lease_token = $9,
         leased_by = $2,
         leased_at = clock_timestamp(),
         limited = false

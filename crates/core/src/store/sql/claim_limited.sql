@@ -12,6 +12,7 @@
 -- $4 rows wanted at most    $5 payload bytes: what goes beyond them is the last row taken
 -- $6 this dispatcher        $7 lease margin in milliseconds, beyond the endpoint's own timeout
 -- $8 milliseconds of a step of closing  $9 milliseconds after which an open circuit is asked for again at the latest
+-- $10 the token of the leases
 WITH
 unsynced AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS setting),
 clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
@@ -107,7 +108,7 @@ ranked AS (
 claimed AS (
     UPDATE delivery_queue q
     SET due_at = clock.at + make_interval(secs => ranked.timeout_seconds + $7 / 1000.0),
-        lease_token = gen_random_uuid(),
+        lease_token = $10,
         leased_by = $6,
         leased_at = clock.at,
         limited = true

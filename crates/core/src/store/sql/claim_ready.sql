@@ -3,7 +3,7 @@
 --
 -- $1, $2 endpoints  $3 the delivery to start after, of each  $4 rows at most, of each
 -- $5 payload bytes: what goes beyond them is the last row taken
--- $6 this dispatcher  $7 lease margin in milliseconds, beyond the endpoint's own timeout
+-- $6 this dispatcher  $7 lease margin in milliseconds, beyond the endpoint's own timeout  $8 the token of the leases
 WITH
 -- Losing this commit in a crash of PostgreSQL costs nothing: the rows are merely claimed again.
 unsynced AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS setting),
@@ -41,7 +41,7 @@ ranked AS (
 leased AS (
     UPDATE delivery_queue q
     SET due_at = clock_timestamp() + make_interval(secs => ranked.timeout_seconds + $7 / 1000.0),
-        lease_token = gen_random_uuid(),
+        lease_token = $8,
         leased_by = $6,
         leased_at = clock_timestamp(),
         limited = false

@@ -98,5 +98,5 @@ health AS (
     FROM noted
     WHERE endpoints.tenant_id = noted.tenant_id AND endpoints.id = noted.id
 )
-SELECT lease_token, CASE WHEN answer IS NOT NULL THEN pg_notify($2, answer) IS NULL END AS is_untold
+SELECT delivery_id, lease_token, CASE WHEN answer IS NOT NULL THEN pg_notify($2, answer) IS NULL END AS is_untold
 FROM held
