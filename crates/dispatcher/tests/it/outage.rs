@@ -3,12 +3,12 @@
 use std::sync::{Mutex, mpsc};
 
 use reprise_core::delivery::DeliveryStatus;
-use reprise_core::event_type::EventType;
 use reprise_testkit::cluster::Cluster;
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::fixture::Dispatcher;
 use reprise_testkit::link::{Flow, Link};
 use reprise_testkit::receiver::{Answer, Receiver};
+use reprise_testkit::sql::Sql;
 
 use crate::world::{PATIENCE, World, settings};
 
@@ -92,13 +92,31 @@ async fn claim_whose_answer_is_lost_is_given_back_and_costs_no_attempt() {
     let (link, url) = Link::to_postgres(database.url()).await;
     let dispatcher = Dispatcher::start(&url).await;
     let _ = dispatcher.admin().get("/readyz").await.expect_status(200);
+    // A claim is held up until its answer can't come through.
+    let sql = Sql::at(database.url());
+    sql.execute(
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            PERFORM pg_advisory_xact_lock(1);
+            RETURN NEW;
+         END $$;
+         CREATE TRIGGER wait BEFORE UPDATE ON delivery_queue FOR EACH ROW EXECUTE FUNCTION wait();",
+    )
+    .await;
+    let mut holder = sql.session().await.expect("a session");
+    let hold = "SELECT pg_advisory_lock(1)";
+    holder.execute(hold).await.expect("held");
+    world.publish(b"{}").await;
+    let claiming = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'";
+    sql.wait_for(claiming, 1, PATIENCE).await;
     link.set(Flow::Open, Flow::Cut);
-    // Express deliveries are claimed first, by one statement.
-    let delivery = world.send_directly(endpoint, EventType::test()).await;
+    let let_go = "SELECT pg_advisory_unlock(1)";
+    holder.execute(let_go).await.expect("let go");
     world.wait_for_queue("lease_token IS NOT NULL", 1).await;
     assert_eq!(receiver.received().len(), 0, "it has not heard of it");
     link.set(Flow::Open, Flow::Open);
 
-    world.wait_for_one(delivery, DeliveryStatus::Delivered).await;
-    assert_eq!(world.error_kinds(delivery).await, [None]);
+    let delivery = world
+        .wait_for_status(endpoint, DeliveryStatus::Delivered)
+        .await;
+    assert_eq!(world.error_kinds(delivery.id).await, [None]);
 }
