@@ -36,6 +36,7 @@ async fn claim(conn: &mut AsyncPgConnection) {
     let request = ClaimRequest {
         claimant: Claimant::new(DispatcherId::new()),
         max_rows: ROWS,
+        free: 1_000,
         max_payload_bytes: i64::MAX,
         lease_margin: Duration::from_secs(15),
         caps: Caps {

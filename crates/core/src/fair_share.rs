@@ -1,10 +1,17 @@
 //! Who gets how many of the places that are free: whoever has least in flight, tenant before tenant, and in each of them
 //! endpoint before endpoint.
 //!
-//! A receiver that is slow, dead or far behind has much in flight, and so is passed over for those that have not.
+//! A receiver that is slow, dead or far behind has much in flight, and so is passed over for those that have not. And some
+//! places are kept from it, so that others need not wait until it has timed out: of a tenant's places a quarter, which
+//! only endpoints get that are known to answer quickly; of all places those that a tenant may have only while it has
+//! little in flight itself. (So switches share their buffers: Choudhury and Hahne, Dynamic Queue Length Thresholds, 1998.)
+
+mod quick;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
+
+pub use quick::{QUICK, QuickEndpoints};
 
 use crate::ids::{EndpointId, TenantId};
 
@@ -17,7 +24,33 @@ pub struct InFlight {
     pub by_tenant: HashMap<TenantId, i32>,
     /// How many an endpoint may have beyond its cap, since it will have a place for each by the time that it is claimed.
     pub ahead_by_endpoint: HashMap<EndpointId, i32>,
+    /// Endpoints that have been quick.
+    pub quick: QuickEndpoints,
+    /// Of these, endpoints that have something in flight and have not answered for a while.
+    pub stalled: HashSet<EndpointId>,
+    /// By tenant, at endpoints that are not quick.
+    pub slow_by_tenant: HashMap<TenantId, i32>,
 }
+
+impl InFlight {
+    /// Whether this endpoint is not known to answer quickly now.
+    #[must_use]
+    pub fn is_slow(&self, id: &EndpointId) -> bool {
+        !self.quick.contains(id) || self.stalled.contains(id)
+    }
+
+    /// How many more an endpoint may have, were it alone.
+    #[must_use]
+    pub fn room_at(&self, id: &EndpointId, caps: Caps) -> i32 {
+        let ahead = self.ahead_by_endpoint.get(id).copied().unwrap_or(0);
+        let busy = self.by_endpoint.get(id).copied().unwrap_or(0);
+        caps.per_endpoint + ahead - busy
+    }
+}
+
+/// A tenant may have so many times as much in flight as is free for all. More, and less is left for those that come later;
+/// less, and a few slow ones leave more places empty: `n` tenants leave one in `1 + 4n`.
+const TENANT_SHARE: i32 = 4;
 
 /// How many attempts may be in flight.
 #[derive(Clone, Copy, Debug)]
@@ -28,14 +61,30 @@ pub struct Caps {
     pub per_tenant: i32,
 }
 
+impl Caps {
+    /// Of one tenant, at endpoints that are not known to be quick. The rest is kept for those that are.
+    #[must_use]
+    pub fn slow_per_tenant(&self) -> i32 {
+        self.per_tenant - self.per_tenant / 4
+    }
+
+    /// Of one tenant, while so many places are free for all.
+    #[must_use]
+    pub fn of_tenant(&self, free: usize) -> i32 {
+        let free = i32::try_from(free).unwrap_or(i32::MAX);
+        self.per_tenant.min(free.saturating_mul(TENANT_SHARE))
+    }
+}
+
 /// A tenant's endpoints in turn, each by what it has in flight, its lot, and its place among the candidates.
 type Turns = BinaryHeap<Reverse<(i32, u32, usize)>>;
 
-/// Shares `places` among candidates, one by one, as far as the caps allow, and returns how many each of them gets. What
-/// `in_flight` says is counted; lots decide among equals, so that none of them always comes first.
+/// Shares `places` among candidates, one by one, as far as the caps allow and what is left `free` then, and returns how many
+/// each of them gets. What `in_flight` says is counted; lots decide among equals, so that none of them always comes first.
 #[must_use]
 pub fn share_out(
     places: usize,
+    mut free: usize,
     candidates: &[(TenantId, EndpointId)],
     in_flight: &InFlight,
     caps: Caps,
@@ -55,23 +104,30 @@ pub fn share_out(
             Reverse((busy.unwrap_or(0), lot(), *tenant_id))
         })
         .collect();
+    let mut slow = in_flight.slow_by_tenant.clone();
     let mut left = places;
     while left > 0
         && let Some(Reverse((busy, tenant_lot, tenant_id))) = tenants.pop()
     {
-        let next = (busy < caps.per_tenant)
+        let next = (busy < caps.of_tenant(free))
             .then(|| endpoints.get_mut(&tenant_id)?.pop())
             .flatten();
-        // Whoever is at a cap is out; so is a tenant of which no endpoint is left.
+        // Whoever may have no more is out, since what is free gets less only; so is a tenant of which no endpoint is left.
         let Some(Reverse((at_endpoint, endpoint_lot, place))) = next else {
             continue;
         };
         let mut busy = busy;
-        let ahead = in_flight.ahead_by_endpoint.get(&candidates[place].1);
-        if at_endpoint < caps.per_endpoint + ahead.copied().unwrap_or(0) {
+        let endpoint_id = &candidates[place].1;
+        let is_slow = in_flight.is_slow(endpoint_id);
+        let slow = slow.entry(tenant_id).or_default();
+        if shares[place] < in_flight.room_at(endpoint_id, caps)
+            && !(is_slow && *slow >= caps.slow_per_tenant())
+        {
             shares[place] += 1;
             left -= 1;
+            free = free.saturating_sub(1);
             busy += 1;
+            *slow += i32::from(is_slow);
             if let Some(turns) = endpoints.get_mut(&tenant_id) {
                 turns.push(Reverse((at_endpoint + 1, endpoint_lot, place)));
             }
@@ -83,6 +139,8 @@ pub fn share_out(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -101,13 +159,25 @@ mod tests {
         endpoint_counts.iter().flat_map(of_tenant).collect()
     }
 
+    fn put(
+        in_flight: &mut InFlight,
+        (tenant_id, endpoint_id): &(TenantId, EndpointId),
+        count: i32,
+    ) {
+        *in_flight.by_endpoint.entry(*endpoint_id).or_default() += count;
+        *in_flight.by_tenant.entry(*tenant_id).or_default() += count;
+        if in_flight.is_slow(endpoint_id) {
+            *in_flight.slow_by_tenant.entry(*tenant_id).or_default() += count;
+        }
+    }
+
     fn share(
         places: usize,
         candidates: &[(TenantId, EndpointId)],
         in_flight: &InFlight,
     ) -> Vec<i32> {
         let mut lots = 0..;
-        share_out(places, candidates, in_flight, CAPS, || {
+        share_out(places, places, candidates, in_flight, CAPS, || {
             lots.next().expect("there is no last number")
         })
     }
@@ -128,8 +198,49 @@ mod tests {
             by_tenant: HashMap::from([(candidates[0].0, 5)]),
             ..InFlight::default()
         };
-        assert_eq!(share(5, &candidates, &in_flight), [0, 5]);
-        assert_eq!(share(7, &candidates, &in_flight), [1, 6]);
+        assert_eq!(share(6, &candidates, &in_flight), [0, 5], "one is left");
+        assert_eq!(share(8, &candidates, &in_flight), [1, 6]);
+    }
+
+    /// What is in flight when these have taken, one after the other, as much as they may, and what is left.
+    fn fill(candidates: &[(TenantId, EndpointId)], places: usize) -> (InFlight, usize) {
+        let (mut in_flight, mut left) = (InFlight::default(), places);
+        for one in candidates {
+            let taken = share(left, std::slice::from_ref(one), &in_flight)[0];
+            put(&mut in_flight, one, taken);
+            left -= usize::try_from(taken).expect("not less than none");
+        }
+        (in_flight, left)
+    }
+
+    #[test]
+    fn however_many_endpoints_hang_their_tenants_quick_ones_find_a_place() {
+        let candidates = candidates(&[50]);
+        let (mut in_flight, left) = fill(&candidates[1..], 100);
+        assert_eq!(
+            share(left, &candidates[..1], &in_flight),
+            [0],
+            "nothing is known of it"
+        );
+        in_flight.quick.note(candidates[0].1, Duration::ZERO);
+        assert_eq!(share(left, &candidates[..1], &in_flight), [5], "a quarter");
+        in_flight.stalled.insert(candidates[0].1);
+        assert_eq!(
+            share(left, &candidates[..1], &in_flight),
+            [0],
+            "not while it does not answer"
+        );
+    }
+
+    #[test]
+    fn tenants_that_have_much_leave_places_for_those_that_come_later() {
+        // Each may have 15, so that these would have all.
+        let candidates = candidates(&[2, 2, 2, 2]);
+        let (in_flight, left) = fill(&candidates[..6], 45);
+        assert!(
+            share(left, &candidates[6..], &in_flight)[0] > 0,
+            "{left} are left"
+        );
     }
 
     #[test]
@@ -147,28 +258,33 @@ mod tests {
         fn no_cap_is_passed_and_no_place_left_that_somebody_may_have(
             endpoint_counts in prop::collection::vec(1_usize..6, 1..6),
             busy in prop::collection::vec(0_i32..12, 30),
+            quick in prop::collection::vec(any::<bool>(), 30),
             places in 0_usize..200,
         ) {
             let candidates = candidates(&endpoint_counts);
             let mut in_flight = InFlight::default();
-            for ((tenant_id, endpoint_id), busy) in candidates.iter().zip(busy) {
-                in_flight.by_endpoint.insert(*endpoint_id, busy);
-                *in_flight.by_tenant.entry(*tenant_id).or_default() += busy;
+            for ((one, busy), is_quick) in candidates.iter().zip(busy).zip(quick) {
+                if is_quick {
+                    in_flight.quick.note(one.1, Duration::ZERO);
+                }
+                put(&mut in_flight, one, busy);
             }
             let shares = share(places, &candidates, &in_flight);
+            let shared: i32 = shares.iter().sum();
+            let left = places - usize::try_from(shared).expect("not less than none");
             let mut after = in_flight.clone();
-            for ((tenant_id, endpoint_id), share) in candidates.iter().zip(&shares) {
-                *after.by_endpoint.get_mut(endpoint_id).expect("entered") += share;
-                *after.by_tenant.get_mut(tenant_id).expect("entered") += share;
+            for (one, share) in candidates.iter().zip(&shares) {
+                put(&mut after, one, *share);
             }
-            let mut somebody_may_have_more = false;
             for ((tenant_id, endpoint_id), share) in candidates.iter().zip(&shares) {
                 let (at_endpoint, of_tenant) = (after.by_endpoint[endpoint_id], after.by_tenant[tenant_id]);
+                let slow = after.is_slow(endpoint_id).then(|| after.slow_by_tenant[tenant_id]);
                 prop_assert!(*share == 0 || (at_endpoint <= CAPS.per_endpoint && of_tenant <= CAPS.per_tenant));
-                somebody_may_have_more |= at_endpoint < CAPS.per_endpoint && of_tenant < CAPS.per_tenant;
+                prop_assert!(*share == 0 || slow.is_none_or(|slow| slow <= CAPS.slow_per_tenant()));
+                let may_have_more = at_endpoint < CAPS.per_endpoint && of_tenant < CAPS.of_tenant(left)
+                    && slow.is_none_or(|slow| slow < CAPS.slow_per_tenant());
+                prop_assert!(left == 0 || !may_have_more);
             }
-            let shared: i32 = shares.iter().sum();
-            prop_assert!(usize::try_from(shared) == Ok(places) || !somebody_may_have_more);
         }
     }
 }

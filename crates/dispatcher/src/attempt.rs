@@ -61,7 +61,9 @@ impl Sender {
     /// Makes the attempt and hands what came of it to the recorder.
     pub(crate) async fn run(self, job: Job) {
         let unused = give_back(&job.claim, Duration::ZERO);
-        let Job { slot, permit, .. } = job;
+        let Job {
+            mut slot, permit, ..
+        } = job;
         let attempting = async {
             let left = BEGIN_WITHIN.saturating_sub(job.claimed_at.elapsed());
             let Ok(_place) = tokio::time::timeout(left, slot.place()).await else {
@@ -77,6 +79,7 @@ impl Sender {
             outcome = attempting => outcome,
             () = self.abort.cancelled() => unused,
         };
+        slot.note(outcome.took());
         drop(slot);
         let ended = Ended {
             outcome,

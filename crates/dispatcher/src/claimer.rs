@@ -256,6 +256,7 @@ impl Claimer {
         let request = ClaimRequest {
             claimant: Claimant::new(self.dispatcher_id),
             max_rows: permits.count(),
+            free: permits.count(),
             max_payload_bytes: room.payload_bytes,
             lease_margin: LEASE_MARGIN,
             caps: self.capacity.caps(),
@@ -265,6 +266,7 @@ impl Claimer {
         let claiming = async |conn: &mut _| ready.claim(conn, &request).await;
         let taken = self.database.run(DEADLINE, claiming).await.flatten();
         let taken = self.unanswered.note(request.claimant, taken)?;
+        self.capacity.hold_back(taken.held_back);
         let has_met_new = self.limited.meet(&taken.limited, at);
         if !taken.claims.is_empty() {
             let claimed = Claimed {

@@ -7,21 +7,23 @@
 
 mod at_endpoint;
 mod pace;
+mod permit;
 mod slot;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use reprise_core::fair_share::{Caps, InFlight};
+use reprise_core::fair_share::{Caps, InFlight, QuickEndpoints};
 use reprise_core::ids::{EndpointId, TenantId};
 use reprise_core::store::delivery_queue::Claim;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use self::at_endpoint::AtEndpoint;
+pub(crate) use self::permit::{Permit, Permits};
 pub(crate) use self::slot::Slot;
 use crate::config::Limits;
 use crate::wakeup::Wakeup;
@@ -55,6 +57,27 @@ struct Books {
     payload_bytes: i64,
     /// Endpoints with a limit at which attempts have been recorded since the claimer looked.
     ended_at_limited: Vec<EndpointId>,
+    quick: QuickEndpoints,
+    /// Tenants of which more may be ready than the last claim could take.
+    held_back: HashSet<TenantId>,
+    /// Tenants of which something has ended since the last claim looked at what is in flight.
+    eased: HashSet<TenantId>,
+}
+
+impl Books {
+    fn is_slow(&self, id: EndpointId, now: Instant) -> bool {
+        let at_endpoint = self.endpoints.get(&id);
+        !self.quick.contains(&id) || at_endpoint.is_some_and(|one| one.is_stalled(now))
+    }
+
+    /// What a tenant has at endpoints that are not quick.
+    fn slow_of(&self, tenant_id: TenantId, now: Instant) -> i32 {
+        let endpoints = self.endpoints.iter();
+        let slow = endpoints
+            .filter(|(id, one)| one.tenant_id == tenant_id && self.is_slow(**id, now))
+            .map(|(_, one)| one.claimed);
+        slow.sum()
+    }
 }
 
 /// What may be claimed now.
@@ -81,7 +104,8 @@ impl Capacity {
         }
     }
 
-    /// Looks how much may be claimed. Where there is no room for ready deliveries, the claimer is woken when there is.
+    /// Looks how much may be claimed. Where there is no room for ready deliveries, or so little that not every tenant may
+    /// have some, the claimer is woken when there is more.
     pub(crate) fn room(&self) -> Room {
         self.shared.wakeup.want_room();
         let free = u16::try_from(self.permits.available_permits()).unwrap_or(u16::MAX);
@@ -90,7 +114,9 @@ impl Capacity {
             ready: free.saturating_sub(express_reserve(self.shared.limits.in_flight)),
             payload_bytes: MAX_PAYLOAD_BYTES.saturating_sub(self.shared.books().payload_bytes),
         };
-        if room.ready > 0 && room.payload_bytes > 0 {
+        let caps = self.caps();
+        let is_room_for_all = caps.of_tenant(usize::from(room.ready)) == caps.per_tenant;
+        if is_room_for_all && room.payload_bytes > 0 {
             self.shared.wakeup.has_room();
         }
         room
@@ -99,10 +125,7 @@ impl Capacity {
     /// Takes permits, as many of `wanted` as are free. Only the claimer takes any, so what it has seen is there.
     pub(crate) fn take_permits(&self, wanted: u16) -> Permits {
         let taken = Arc::clone(&self.permits).try_acquire_many_owned(u32::from(wanted));
-        Permits {
-            held: taken.ok(),
-            shared: Arc::clone(&self.shared),
-        }
+        Permits::new(taken.ok(), Arc::clone(&self.shared))
     }
 
     /// Enters a claim into the books.
@@ -113,8 +136,8 @@ impl Capacity {
         let at_endpoint = books
             .endpoints
             .entry(claim.endpoint_id)
-            .or_insert_with(|| AtEndpoint::new(limits, now));
-        at_endpoint.claim_one();
+            .or_insert_with(|| AtEndpoint::new(claim.tenant_id, limits, now));
+        at_endpoint.claim_one(now);
         let places = Arc::clone(&at_endpoint.places);
         *books.by_tenant.entry(claim.tenant_id).or_default() += 1;
         books.payload_bytes += i64::from(claim.payload_bytes);
@@ -129,18 +152,23 @@ impl Capacity {
             payload_bytes: i64::from(claim.payload_bytes),
             is_express: claim.is_express,
             places,
+            took: None,
         }
     }
 
     /// How many more deliveries to this endpoint may be in flight here.
     pub(crate) fn room_at(&self, tenant_id: TenantId, endpoint_id: EndpointId) -> i32 {
+        let (caps, now) = (self.caps(), Instant::now());
         let books = self.shared.books();
         let at_endpoint = books.endpoints.get(&endpoint_id).map(|one| one.claimed);
         let at_tenant = books.by_tenant.get(&tenant_id).copied();
-        let limits = self.shared.limits;
-        let endpoint_room = i32::from(limits.per_endpoint) - at_endpoint.unwrap_or(0);
-        let tenant_room = i32::from(limits.per_tenant) - at_tenant.unwrap_or(0);
-        endpoint_room.min(tenant_room).max(0)
+        let endpoint_room = caps.per_endpoint - at_endpoint.unwrap_or(0);
+        let tenant_room = caps.per_tenant - at_tenant.unwrap_or(0);
+        let mut room = endpoint_room.min(tenant_room);
+        if books.is_slow(endpoint_id, now) {
+            room = room.min(caps.slow_per_tenant() - books.slow_of(tenant_id, now));
+        }
+        room.max(0)
     }
 
     /// The endpoints with a limit at which attempts have been recorded since this was called last.
@@ -153,8 +181,11 @@ impl Capacity {
         let (limits, now) = (self.shared.limits, Instant::now());
         let mut books = self.shared.books();
         books.endpoints.retain(|_, one| !one.is_idle(now));
+        books.held_back.clear();
+        books.eased.clear();
         let mut in_flight = InFlight {
             by_tenant: books.by_tenant.clone(),
+            quick: books.quick.clone(),
             ..InFlight::default()
         };
         for (id, one) in &mut books.endpoints {
@@ -165,8 +196,24 @@ impl Capacity {
             if ahead > 0 {
                 in_flight.ahead_by_endpoint.insert(*id, ahead);
             }
+            if one.is_stalled(now) {
+                in_flight.stalled.insert(*id);
+            }
+            if in_flight.is_slow(id) {
+                *in_flight.slow_by_tenant.entry(one.tenant_id).or_default() += one.claimed;
+            }
         }
         in_flight
+    }
+
+    /// Tenants of which the claim that has looked at what is [in flight](Self::in_flight) could take nothing for some
+    /// endpoint: the claimer is woken when something of them has ended.
+    pub(crate) fn hold_back(&self, tenants: impl IntoIterator<Item = TenantId>) {
+        let mut books = self.shared.books();
+        books.held_back.extend(tenants);
+        if !books.held_back.is_disjoint(&books.eased) {
+            self.shared.wakeup.nudge();
+        }
     }
 
     /// Express deliveries in flight now, by tenant, and how many one tenant may have.
@@ -209,68 +256,6 @@ fn express_per_tenant(max_in_flight: u16) -> i32 {
 impl Shared {
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Permits that were taken for a claim.
-#[derive(Debug)]
-pub(crate) struct Permits {
-    held: Option<OwnedSemaphorePermit>,
-    shared: Arc<Shared>,
-}
-
-impl Permits {
-    /// How many there are.
-    pub(crate) fn count(&self) -> i32 {
-        let count = self
-            .held
-            .as_ref()
-            .map_or(0, OwnedSemaphorePermit::num_permits);
-        i32::try_from(count).unwrap_or(i32::MAX)
-    }
-
-    /// Takes one out, for one delivery.
-    pub(crate) fn split_one(&mut self) -> Option<Permit> {
-        let held = self.held.as_mut()?.split(1)?;
-        self.shared.held_count.fetch_add(1, Ordering::Relaxed);
-        Some(Permit {
-            held: Some(held),
-            shared: Arc::clone(&self.shared),
-            limited: None,
-        })
-    }
-}
-
-/// One delivery's part of the overall limit, from its claim until its result is recorded.
-#[derive(Debug)]
-pub(crate) struct Permit {
-    held: Option<OwnedSemaphorePermit>,
-    shared: Arc<Shared>,
-    /// The endpoint, if it has a limit: then its next delivery may wait for this one to be recorded.
-    limited: Option<EndpointId>,
-}
-
-impl Permit {
-    /// Makes its end known to the claimer, if the claim's endpoint has a limit.
-    pub(crate) fn announce_end_of(&mut self, claim: &Claim) {
-        self.limited = claim.is_limited.then_some(claim.endpoint_id);
-    }
-
-    /// Whether its delivery was claimed under a limit of its endpoint.
-    pub(crate) const fn is_limited(&self) -> bool {
-        self.limited.is_some()
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        drop(self.held.take());
-        self.shared.held_count.fetch_sub(1, Ordering::Relaxed);
-        if let Some(endpoint_id) = self.limited.take() {
-            self.shared.books().ended_at_limited.push(endpoint_id);
-            self.shared.wakeup.nudge();
-        }
-        self.shared.wakeup.room_freed();
     }
 }
 

@@ -52,6 +52,16 @@ pub(crate) enum Outcome {
     Unused(UnusedLease),
 }
 
+impl Outcome {
+    /// How long the attempt took, if one was made.
+    pub(crate) fn took(&self) -> Option<Duration> {
+        match self {
+            Self::Finished(finished) => finished.attempt.duration,
+            Self::Unused(_) => None,
+        }
+    }
+}
+
 /// A lease that is to be ended, with the permit that its delivery holds until then.
 #[derive(Debug)]
 pub(crate) struct Ended {

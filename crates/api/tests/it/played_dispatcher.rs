@@ -88,6 +88,7 @@ impl PlayedDispatcher {
         let request = ClaimRequest {
             claimant: Claimant::new(self.id),
             max_rows,
+            free: 1_000,
             max_payload_bytes: i64::MAX,
             lease_margin: LEASE_MARGIN,
             caps: Caps {

@@ -13,11 +13,11 @@ use crate::{
     stage::{Receiver, Stage},
 };
 
-/// Of one endpoint's deliveries as many as a dispatcher takes of all; so many more that what it keeps for redeliveries
-/// does not count.
+/// Of one endpoint's deliveries 512; of all so many more that what a dispatcher keeps for redeliveries, for others' endpoints
+/// and for quick ones does not count.
 pub const LIMITS: [(&str, &str); 3] = [
-    ("REPRISE_MAX_IN_FLIGHT", "586"),
-    ("REPRISE_MAX_IN_FLIGHT_PER_TENANT", "512"),
+    ("REPRISE_MAX_IN_FLIGHT", "732"),
+    ("REPRISE_MAX_IN_FLIGHT_PER_TENANT", "683"),
     ("REPRISE_MAX_IN_FLIGHT_PER_ENDPOINT", "512"),
 ];
 /// Long enough that all permits are taken before the first comes back.

@@ -1,6 +1,7 @@
 //! Claims: what they take, what they leave, and what they read.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use diesel_async::SimpleAsyncConnection;
 use reprise_core::endpoint::EndpointStatus;
@@ -128,17 +129,22 @@ async fn an_endpoint_at_its_cap_is_passed_over() {
 async fn a_tenant_gets_no_more_than_its_cap_less_what_is_in_flight() {
     let mut world = World::create().await;
     let (busy, idle) = (world.account().await, world.account().await);
+    let mut endpoints = Vec::new();
     for account in [busy, idle] {
         for _ in 0..3 {
             let endpoint = world.endpoint(account).await;
             world.enqueue(account, endpoint, 20).await;
+            endpoints.push(endpoint);
         }
     }
-    let in_flight = InFlight {
+    let mut in_flight = InFlight {
         by_endpoint: HashMap::new(),
         by_tenant: HashMap::from([(busy.tenant, 6)]),
         ..InFlight::default()
     };
+    for endpoint in endpoints {
+        in_flight.quick.note(endpoint, Duration::ZERO);
+    }
     let request = ClaimRequest {
         caps: Caps {
             per_endpoint: 1_000,

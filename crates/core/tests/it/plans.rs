@@ -85,8 +85,8 @@ async fn the_walk_and_the_claim_probe_the_ready_index_alone() {
     let claim = plan(
         &mut world,
         CLAIM_READY,
-        "uuid[], uuid[], uuid[], int4[], int8, uuid, int4",
-        &format!("'{{}}', '{{}}', '{{}}', '{{}}', 1000000, {NONE}, 15000"),
+        "uuid[], uuid[], uuid[], int4[], int8, uuid, int4, uuid",
+        &format!("'{{}}', '{{}}', '{{}}', '{{}}', 1000000, {NONE}, 15000, {NONE}"),
     )
     .await;
     assert_reads_ready_rows_in_order(&claim, 1);
@@ -125,8 +125,8 @@ async fn a_claim_reads_nothing_of_other_endpoints() {
     let blocks = blocks_read(
         &mut world,
         CLAIM_READY,
-        "uuid[], uuid[], uuid[], int4[], int8, uuid, int4",
-        &format!("'{{{tenant}}}', '{{{endpoint}}}', ARRAY[{NONE}::uuid], '{{100}}', 1000000, {NONE}, 15000"),
+        "uuid[], uuid[], uuid[], int4[], int8, uuid, int4, uuid",
+        &format!("'{{{tenant}}}', '{{{endpoint}}}', ARRAY[{NONE}::uuid], '{{100}}', 1000000, {NONE}, 15000, {NONE}"),
     )
     .await;
     assert!(blocks < 60, "{blocks} blocks for one delivery");
@@ -149,8 +149,8 @@ async fn the_express_claim_probes_the_express_index_alone() {
     let plan = plan(
         &mut world,
         CLAIM_EXPRESS,
-        "int4, uuid, int4, int4, uuid[], int4[], int4, int4",
-        &format!("8, {NONE}, 15000, 4, '{{}}', '{{}}', 64, 64"),
+        "int4, uuid, int4, int4, uuid[], int4[], int4, int4, uuid",
+        &format!("8, {NONE}, 15000, 4, '{{}}', '{{}}', 64, 64, {NONE}"),
     )
     .await;
     assert_no_scan_of_the_queue(&plan);

@@ -109,6 +109,7 @@ pub(crate) fn request(dispatcher_id: DispatcherId, in_flight: &InFlight) -> Clai
     ClaimRequest {
         claimant: Claimant::new(dispatcher_id),
         max_rows: 1_000,
+        free: 1_000,
         max_payload_bytes: i64::MAX,
         lease_margin: MARGIN,
         caps: Caps {

@@ -1,9 +1,13 @@
 //! Claiming ready deliveries: from the endpoints that are known, and from what the walk finds besides.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
+use reprise_core::ids::TenantId;
 use reprise_core::ready_hint::ReadyHint;
-use reprise_core::store::delivery_queue::{self, Claim, ClaimRequest, LimitedEndpoint, ReadyClaim};
+use reprise_core::store::delivery_queue::{
+    self, Candidate, Claim, ClaimRequest, LimitedEndpoint, ReadyClaim,
+};
 use reprise_core::store::{AsyncPgConnection, StoreError};
 use tracing::debug;
 
@@ -35,6 +39,8 @@ pub(super) struct Taken {
     pub(super) messages: Messages,
     /// Endpoints with ready deliveries and a limit.
     pub(super) limited: Vec<LimitedEndpoint>,
+    /// Tenants with an endpoint that got less than it may have, for the sake of others, although there were places.
+    pub(super) held_back: HashSet<TenantId>,
     pub(super) progress: Progress,
 }
 
@@ -89,7 +95,7 @@ impl ReadyEndpoints {
         } else {
             Vec::new()
         };
-        let (taken, doubtful) = self.claim_known(conn, request, now).await?;
+        let (taken, doubtful, held_back) = self.claim_known(conn, request, now).await?;
         limited.extend(self.find_limited(conn, &doubtful).await);
         let is_over =
             taken.claims.is_empty() && !self.walk.is_due(self.known.has_candidates(), now);
@@ -102,6 +108,7 @@ impl ReadyEndpoints {
             claims: taken.claims,
             messages: taken.messages.into(),
             limited,
+            held_back,
         })
     }
 
@@ -123,13 +130,14 @@ impl ReadyEndpoints {
         conn: &mut AsyncPgConnection,
         request: &ClaimRequest<'_>,
         now: Instant,
-    ) -> Result<(ReadyClaim, Vec<LimitedEndpoint>), StoreError> {
+    ) -> Result<(ReadyClaim, Vec<LimitedEndpoint>, HashSet<TenantId>), StoreError> {
         let candidates = self.known.candidates(now);
         let taken = delivery_queue::claim_ready(conn, request, &candidates).await?;
         let is_cut = payload_bytes(&taken) >= request.max_payload_bytes;
         self.known.note(&candidates, &taken, is_cut, now);
         let doubtful = self.known.doubtful(&candidates, &taken, now);
-        Ok((taken, doubtful))
+        let held_back = held_back(request, &candidates, &taken.shares);
+        Ok((taken, doubtful, held_back))
     }
 
     /// Those of these endpoints that have got a limit; they are forgotten here. An error must not cost the claims that were
@@ -150,6 +158,20 @@ impl ReadyEndpoints {
         self.known.forget(&limited);
         limited
     }
+}
+
+fn held_back(
+    request: &ClaimRequest<'_>,
+    candidates: &[Candidate],
+    shares: &[i32],
+) -> HashSet<TenantId> {
+    if shares.iter().sum::<i32>() >= request.max_rows {
+        return HashSet::new();
+    }
+    let room = |one: &Candidate| request.in_flight.room_at(&one.endpoint_id, request.caps);
+    let shared = candidates.iter().zip(shares);
+    let held_back = shared.filter(|(one, share)| **share < room(one));
+    held_back.map(|(one, _)| one.tenant_id).collect()
 }
 
 fn payload_bytes(taken: &ReadyClaim) -> i64 {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use reprise_core::fair_share::QUICK;
+use reprise_core::ids::TenantId;
 use tokio::sync::Semaphore;
 
 use super::pace::Pace;
@@ -15,7 +17,10 @@ const AHEAD: i32 = 4;
 /// What is claimed for one endpoint.
 #[derive(Debug)]
 pub(super) struct AtEndpoint {
+    pub(super) tenant_id: TenantId,
     pub(super) claimed: i32,
+    /// Since when it has something and has not answered.
+    waiting_from: Instant,
     /// As many as it may have in flight. Express deliveries go without.
     pub(super) places: Arc<Semaphore>,
     pace: Pace,
@@ -25,9 +30,11 @@ pub(super) struct AtEndpoint {
 }
 
 impl AtEndpoint {
-    pub(super) fn new(limits: Limits, now: Instant) -> Self {
+    pub(super) fn new(tenant_id: TenantId, limits: Limits, now: Instant) -> Self {
         Self {
+            tenant_id,
             claimed: 0,
+            waiting_from: now,
             places: Arc::new(Semaphore::new(usize::from(limits.per_endpoint))),
             pace: Pace::new(now),
             is_look_due: false,
@@ -55,7 +62,15 @@ impl AtEndpoint {
         self.claimed < (i32::from(limits.per_endpoint) + ahead / 2).max(1)
     }
 
-    pub(super) fn claim_one(&mut self) {
+    /// Whether it has something in flight and has not answered for as long as a quick attempt takes.
+    pub(super) fn is_stalled(&self, now: Instant) -> bool {
+        self.claimed > 0 && now.saturating_duration_since(self.waiting_from) >= QUICK
+    }
+
+    pub(super) fn claim_one(&mut self, now: Instant) {
+        if self.claimed == 0 {
+            self.waiting_from = now;
+        }
         self.claimed += 1;
         self.is_look_due = true;
     }
@@ -63,6 +78,7 @@ impl AtEndpoint {
     /// Whether it is time to claim for it again: all that may be in flight is, and half of what may wait is gone.
     pub(super) fn end_one(&mut self, limits: Limits, now: Instant) -> bool {
         self.pace.count(now);
+        self.waiting_from = now;
         self.claimed -= 1;
         let ahead = self.pace.ahead(now, AHEAD * i32::from(limits.per_endpoint));
         self.is_low(limits, ahead) && std::mem::replace(&mut self.is_look_due, false)
@@ -82,9 +98,9 @@ mod tests {
     #[test]
     fn a_slow_endpoint_is_claimed_for_as_soon_as_it_has_a_place() {
         let now = Instant::now();
-        let mut at_endpoint = AtEndpoint::new(LIMITS, now);
+        let mut at_endpoint = AtEndpoint::new(TenantId::new(), LIMITS, now);
         for _ in 0..4 {
-            at_endpoint.claim_one();
+            at_endpoint.claim_one(now);
         }
         let much_later = now + std::time::Duration::from_secs(1);
         assert!(at_endpoint.end_one(LIMITS, much_later));
@@ -94,13 +110,13 @@ mod tests {
     #[test]
     fn a_look_that_comes_too_early_is_not_the_last_one() {
         let now = Instant::now();
-        let mut at_endpoint = AtEndpoint::new(LIMITS, now);
+        let mut at_endpoint = AtEndpoint::new(TenantId::new(), LIMITS, now);
         for _ in 0..20 {
-            at_endpoint.claim_one();
+            at_endpoint.claim_one(now);
             at_endpoint.end_one(LIMITS, now);
         }
         for _ in 0..20 {
-            at_endpoint.claim_one();
+            at_endpoint.claim_one(now);
         }
         while !at_endpoint.end_one(LIMITS, now) {}
         // By the time that the claimer looks it has become slow, and has enough for that.
@@ -113,9 +129,9 @@ mod tests {
     #[test]
     fn a_fast_endpoint_is_claimed_for_when_half_of_what_waits_is_gone() {
         let now = Instant::now();
-        let mut at_endpoint = AtEndpoint::new(LIMITS, now);
+        let mut at_endpoint = AtEndpoint::new(TenantId::new(), LIMITS, now);
         for _ in 0..20 {
-            at_endpoint.claim_one();
+            at_endpoint.claim_one(now);
             at_endpoint.end_one(LIMITS, now);
         }
         assert_eq!(
@@ -124,7 +140,7 @@ mod tests {
             "four times what may be in flight"
         );
         for _ in 0..20 {
-            at_endpoint.claim_one();
+            at_endpoint.claim_one(now);
         }
         assert_eq!(at_endpoint.ahead(LIMITS, now), 0, "it has enough");
         let is_time = std::iter::repeat_with(|| at_endpoint.end_one(LIMITS, now));

@@ -1,7 +1,7 @@
 //! One delivery's part of what may be in flight.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reprise_core::ids::{EndpointId, TenantId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,6 +17,8 @@ pub(crate) struct Slot {
     pub(super) payload_bytes: i64,
     pub(super) is_express: bool,
     pub(super) places: Arc<Semaphore>,
+    /// How long the attempt took, if it was made.
+    pub(super) took: Option<Duration>,
 }
 
 /// A place at an endpoint: the right to have one more in flight there.
@@ -26,6 +28,11 @@ pub(crate) struct Place {
 }
 
 impl Slot {
+    /// The attempt has taken so long.
+    pub(crate) const fn note(&mut self, took: Option<Duration>) {
+        self.took = took;
+    }
+
     /// Waits for a place at the endpoint; what is express needs none.
     ///
     /// Cancel safety: dropping the future gives up the turn.
@@ -49,7 +56,12 @@ impl Drop for Slot {
         if let Some(at_endpoint) = books.endpoints.get_mut(&self.endpoint_id) {
             may_claim = at_endpoint.end_one(limits, now);
         }
-        may_claim |= take_one(&mut books.by_tenant, self.tenant_id) >= i32::from(limits.per_tenant);
+        if let Some(took) = self.took {
+            books.quick.note(self.endpoint_id, took);
+        }
+        let _ = take_one(&mut books.by_tenant, self.tenant_id);
+        may_claim |= books.held_back.remove(&self.tenant_id);
+        books.eased.insert(self.tenant_id);
         books.payload_bytes -= self.payload_bytes;
         let of_express = if self.is_express {
             take_one(&mut books.express_by_tenant, self.tenant_id)
@@ -57,7 +69,7 @@ impl Drop for Slot {
             0
         };
         drop(books);
-        // Only where a limit was reached may more be waiting that the last claim had to pass over.
+        // Only where something was held back may more be waiting that the last claim had to pass over.
         if of_express >= express_per_tenant(limits.in_flight) {
             self.shared.wakeup.hint_express();
         }

@@ -78,15 +78,56 @@ fn a_panic_gives_permit_and_slot_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slot_wakes_the_claimer_only_where_the_limit_was_reached() {
+async fn a_slot_wakes_the_claimer_where_its_tenant_was_held_back() {
     let (capacity, wakeup) = capacity();
     let claim = claim(0);
-    let first = capacity.take_slot(&claim);
-    let second = capacity.take_slot(&claim);
-    drop(first);
+    let slots: Vec<_> = (0..9).map(|_| capacity.take_slot(&claim)).collect();
+    let mut slots = slots.into_iter();
+    capacity.in_flight();
+    capacity.hold_back([TenantId::new()]);
+    drop(slots.next());
+    assert!(!is_woken(&wakeup).await, "it was another one");
+    capacity.in_flight();
+    capacity.hold_back([claim.tenant_id]);
+    drop(slots.next());
     assert!(is_woken(&wakeup).await);
-    drop(second);
-    assert!(!is_woken(&wakeup).await);
+    drop(slots.next());
+    assert!(!is_woken(&wakeup).await, "once is enough");
+    // One that ends while the claim is being made.
+    capacity.in_flight();
+    drop(slots.next());
+    capacity.hold_back([claim.tenant_id]);
+    assert!(is_woken(&wakeup).await);
+}
+
+#[test]
+fn endpoints_that_are_not_known_to_be_quick_leave_a_quarter_to_those_that_are() {
+    let limits = Limits {
+        in_flight: 512,
+        per_tenant: 8,
+        per_endpoint: 8,
+    };
+    let capacity = Capacity::new(limits, Arc::new(Wakeup::default()));
+    let claim = claim(0);
+    let room = |capacity: &Capacity| capacity.room_at(claim.tenant_id, claim.endpoint_id);
+    assert_eq!(room(&capacity), 6, "nothing is known of it");
+    let take_other = |_| {
+        let endpoint_id = EndpointId::new();
+        capacity.take_slot(&Claim {
+            endpoint_id,
+            ..claim.clone()
+        })
+    };
+    let others: Vec<_> = (0..6).map(take_other).collect();
+    assert_eq!(room(&capacity), 0);
+    let mut slot = capacity.take_slot(&claim);
+    slot.note(Some(Duration::from_millis(1)));
+    drop(slot);
+    assert_eq!(room(&capacity), 2);
+    let in_flight = capacity.in_flight();
+    assert_eq!(in_flight.slow_by_tenant[&claim.tenant_id], 6);
+    assert!(!in_flight.is_slow(&claim.endpoint_id));
+    drop(others);
 }
 
 #[test]

@@ -10,21 +10,21 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use hickory_resolver::config::{
-    LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
-};
+use futures_util::future::select;
+use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::op::Query;
-use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::proto::rr::{Name, Record, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use hickory_resolver::{Hosts, TokioResolver};
 use hyper_util::client::legacy::connect::dns;
+use tokio::time::timeout;
 use tower_service::Service;
 use tracing::warn;
 
@@ -40,6 +40,11 @@ const REREAD_INTERVAL: Duration = Duration::from_secs(30);
 /// How long it is remembered that a name has no address. Longer, and a receiver whose name was made a moment ago has its
 /// first retries fail, too; shorter, and a name that is gone is asked for at each of its deliveries.
 const NEGATIVE_TTL: Duration = Duration::from_secs(1);
+
+/// How long the addresses of the other family are waited for, once those of one are there. Some name servers never answer
+/// questions for AAAA, and giving them up takes as long as an attempt may (RFC 8305 section 3 waits 50 ms). Longer, and such
+/// receivers get each request late; shorter, and on a slow network an address is not judged that should be.
+const OTHER_FAMILY_WAIT: Duration = Duration::from_secs(1);
 
 /// How a name is understood that does not end in a dot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,8 +136,6 @@ impl System {
         mut options: ResolverOpts,
         hosts: Hosts,
     ) -> Result<Self, NetError> {
-        // All addresses of a name are judged, so all are asked for.
-        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         options.negative_max_ttl = Some(NEGATIVE_TTL);
         // Asked here: there, a name with one family in the file would be asked for the other one in DNS.
         options.use_hosts_file = ResolveHosts::Never;
@@ -158,10 +161,27 @@ impl System {
         if names == Names::Absolute {
             name.set_fqdn(true);
         }
-        let found = self.dns.lookup_ip(name).await?;
-        let mut addresses: Vec<_> = found.iter().map(|ip| SocketAddr::new(ip, 0)).collect();
+        let mut addresses = self.in_dns(&name).await?;
         addresses.sort_by_key(SocketAddr::is_ipv6);
         Ok(addresses)
+    }
+
+    /// The addresses of both families: all are judged, so all are asked for.
+    async fn in_dns(&self, name: &Name) -> Result<Vec<SocketAddr>, NetError> {
+        let of = async |record_type| {
+            let found = self.dns.lookup(name.clone(), record_type).await?;
+            Ok(addresses(found.answers()))
+        };
+        let (v4, v6) = (pin!(of(RecordType::A)), pin!(of(RecordType::AAAA)));
+        let (first, other): (Result<Vec<_>, NetError>, _) = select(v4, v6).await.factor_first();
+        let mut found = match first {
+            Ok(found) if !found.is_empty() => found,
+            nothing => return other.await.or(nothing),
+        };
+        if let Ok(Ok(others)) = timeout(OTHER_FAMILY_WAIT, other).await {
+            found.extend(others);
+        }
+        Ok(found)
     }
 
     /// What stands in `/etc/hosts`.
@@ -171,13 +191,16 @@ impl System {
             self.hosts.lookup_static_host(&query)
         };
         let found = [RecordType::A, RecordType::AAAA].into_iter();
-        let records = found.filter_map(of_type).flat_map(|lookup| {
-            let ips = lookup.answers().iter();
-            ips.filter_map(|record| record.data.ip_addr())
-                .collect::<Vec<_>>()
-        });
-        records.map(|ip| SocketAddr::new(ip, 0)).collect()
+        let found = found.filter_map(of_type);
+        found
+            .flat_map(|lookup| addresses(lookup.answers()))
+            .collect()
     }
+}
+
+fn addresses(records: &[Record]) -> Vec<SocketAddr> {
+    let ips = records.iter().filter_map(|record| record.data.ip_addr());
+    ips.map(|ip| SocketAddr::new(ip, 0)).collect()
 }
 
 impl Service<dns::Name> for Resolver {

@@ -74,6 +74,7 @@ async fn kill_between_claim_and_send_is_found_by_a_peer_through_the_missing_hear
     let request = ClaimRequest {
         claimant: Claimant::new(dead),
         max_rows: 10,
+        free: 1_000,
         max_payload_bytes: 1_000,
         lease_margin: Duration::from_secs(15),
         caps: Caps {

@@ -166,6 +166,8 @@ pub struct ClaimRequest<'a> {
     pub claimant: Claimant,
     /// Rows at most.
     pub max_rows: i32,
+    /// Places that are free for all, these rows' among them.
+    pub free: i32,
     /// Payload bytes at which no further row is taken: the last one taken may go beyond, so that a large one that
     /// never fits beside others is not passed over for ever. None is taken at zero.
     pub max_payload_bytes: i64,
@@ -218,6 +220,7 @@ pub async fn claim_ready(
         .collect();
     let shares = share_out(
         usize::try_from(request.max_rows).unwrap_or(0),
+        usize::try_from(request.free).unwrap_or(0),
         &endpoints,
         request.in_flight,
         request.caps,

@@ -11,7 +11,7 @@ use super::*;
 /// Longer than anything that goes well takes, and shorter than a name server is waited for.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// A name server. Names under `silent.example` get no answer, those under `here.example` one IPv4 address, others do not
+/// A name server. Names under `silent.example` get no answer, nor do questions for AAAA under `v4only.here.example`; those under `here.example` one IPv4 address, others do not
 /// exist.
 struct NameServer {
     port: u16,
@@ -56,7 +56,8 @@ fn answer(question: &Message) -> Option<Message> {
     let query = question.queries.first()?;
     let name = query.name().to_lowercase();
     let is_under = |zone: &str| Name::from_ascii(zone).expect("a zone").zone_of(&name);
-    if is_under("silent.example.") {
+    let is_aaaa = query.query_type() == RecordType::AAAA;
+    if is_under("silent.example.") || (is_aaaa && is_under("v4only.here.example.")) {
         return None;
     }
     let mut answer = Message::response(question.id, question.op_code);
@@ -152,4 +153,13 @@ async fn what_stands_in_the_hosts_file_is_not_asked_for() {
         let found = look_up(&resolver, host).await.expect("resolved");
         assert_eq!(found, [expected], "{host}");
     }
+}
+
+#[tokio::test]
+async fn name_server_that_never_answers_for_the_other_family_is_not_waited_for() {
+    let server = NameServer::start().await;
+    let resolver = server.resolver(Names::Absolute, "");
+    let found = look_up(&resolver, "receiver.v4only.here.example");
+    let found = tokio::time::timeout(PATIENCE, found).await;
+    assert_eq!(found.expect("in time").expect("resolved"), ["192.0.2.1"]);
 }
