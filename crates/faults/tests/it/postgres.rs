@@ -39,9 +39,10 @@ fn postgresql_that_crashes_under_load_costs_what_was_in_flight_at_most() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn postgresql_that_stands_still_is_answered_503_and_nothing_is_doubled_when_it_goes_on() {
     let cluster = Cluster::start().await;
-    // Slow, so that there are results to be held.
+    // Slow, so that there are results to be held; and no backlog.
     let setting = Setting {
         delay: Duration::from_millis(400),
+        pause: Duration::from_millis(100),
         ..Setting::default()
     };
     let mut stage = Stage::start(cluster.url(), &setting).await;
