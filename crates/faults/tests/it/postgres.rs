@@ -80,6 +80,40 @@ async fn postgresql_that_stands_still_is_answered_503_and_nothing_is_doubled_whe
     verdict.hold(0);
 }
 
+/// Longer than leases last, and than anybody waits for an answer.
+#[cfg(feature = "full")]
+const AWAY: Duration = Duration::from_mins(1);
+
+#[cfg(feature = "full")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn postgresql_that_is_away_for_a_minute_is_answered_503_and_nothing_is_doubled() {
+    let mut cluster = Cluster::start().await;
+    // Slow, so that there are results to be held; and no backlog.
+    let setting = Setting {
+        delay: Duration::from_millis(400),
+        pause: Duration::from_millis(100),
+        ..Setting::default()
+    };
+    let mut stage = Stage::start(cluster.url(), &setting).await;
+    stage.wait_for_more(20).await;
+    let in_flight = poll_until(PATIENCE, async || {
+        let leased = stage.leased().await;
+        (leased > 2).then_some(leased)
+    });
+    let in_flight = in_flight.await.expect("something is in flight");
+    // In place: it blocks this worker for a second.
+    tokio::task::block_in_place(|| cluster.stop());
+    tokio::time::sleep(AWAY).await;
+    tokio::task::block_in_place(|| cluster.restart());
+    stage.wait_for_more(20).await;
+    let verdict = stage.settle().await;
+    tell("PostgreSQL away for a minute", in_flight, &verdict);
+    assert!(verdict.unavailable > 0, "callers are told: {verdict}");
+    assert!(verdict.slowest < SLOWEST_ANSWER, "{verdict}");
+    // Who held results got to record them before anybody took over.
+    verdict.hold(0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn dispatcher_that_is_told_to_stop_while_postgresql_stands_still_ends() {
     let cluster = Cluster::start().await;
