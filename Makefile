@@ -27,7 +27,7 @@ run: ## Start PostgreSQL, API, dispatcher and a demo receiver, and show what to 
 test: ## Run all tests against a throw-away PostgreSQL
 	@scripts/test $(ARGS)
 
-faults: ## Prove that nothing is lost: every fault 20 times, root for network cuts (most of an hour; ARGS=name_of_a_test)
+faults: ## Prove that nothing is lost: every fault 20 times, root for network cuts and full disks (most of an hour; ARGS=name_of_a_test)
 	@scripts/faults $(ARGS)
 
 soak: ## Run an hour at half load with random faults; nothing may be lost, nor grow (ARGS='--minutes 5')

@@ -6,3 +6,4 @@
 
 pub mod repeat;
 pub mod stage;
+pub mod usage;

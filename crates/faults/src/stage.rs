@@ -6,6 +6,7 @@ use reprise_testkit::{
     fixture::{Api, Dispatcher, Tenant, create_endpoint},
     journal::Journal,
     ledger::Verdict,
+    network::Host,
     polling::poll_until,
     publisher::Publisher,
     receiver::Answer,
@@ -121,6 +122,17 @@ impl Stage {
     pub async fn dispatcher_at(&self, url: &str, environment: &[(&str, &str)]) -> Dispatcher {
         let environment = [&ENVIRONMENT, environment].concat();
         Dispatcher::start_with(url, &environment).await
+    }
+
+    /// The same, on another host.
+    pub async fn dispatcher_on(&self, host: &Host, url: &str) -> Dispatcher {
+        Dispatcher::start_on(host, url, &ENVIRONMENT).await
+    }
+
+    /// Starts another API on another host, to which the callers turn.
+    pub async fn replace_api_on(&mut self, host: &Host, url: &str) {
+        self.api = Api::start_on(host, url, &ENVIRONMENT).await;
+        self.publisher.turn_to(self.api.client(&self.tenant));
     }
 
     /// Starts another API, to which the callers turn.

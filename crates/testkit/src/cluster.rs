@@ -2,12 +2,18 @@
 
 mod processes;
 
-use std::{env, fs, path::PathBuf, process::Command, time::Duration};
+use std::{
+    env, fs,
+    os::unix::fs::{MetadataExt as _, chown},
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use uuid::Uuid;
 
-use crate::{database::migrate, repository, sql::Sql};
+use crate::{database::migrate, disk::SmallDisk, repository, sql::Sql};
 
 /// A migrated throw-away PostgreSQL server, stopped and removed when dropped.
 ///
@@ -37,12 +43,25 @@ impl Cluster {
     ///
     /// When `scripts/postgres` cannot start it.
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
+        Self::start_in(new_folder(), settings).await
+    }
+
+    /// The same, with all of its data on a disk of its own.
+    ///
+    /// # Panics
+    ///
+    /// When `scripts/postgres` cannot start it.
+    pub async fn start_on(disk: &SmallDisk, settings: &[(&str, &str)]) -> Self {
+        Self::start_in(disk.path().join("cluster"), settings).await
+    }
+
+    async fn start_in(folder: PathBuf, settings: &[(&str, &str)]) -> Self {
         let options: Vec<String> = settings
             .iter()
             .map(|(name, value)| format!("-c {name}={value}"))
             .collect();
         let mut cluster = Self {
-            folder: new_folder(),
+            folder,
             url: String::new(),
             options: options.join(" "),
         };
@@ -57,6 +76,46 @@ impl Cluster {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Lets hosts of a network connect, such as `198.51.100.0/24`: a new server knows loopback only. It has to listen there,
+    /// too (`listen_addresses`).
+    ///
+    /// # Panics
+    ///
+    /// When PostgreSQL refuses.
+    pub async fn admit(&self, network: &str) {
+        let admitted = ["127.0.0.1/32", network]
+            .map(|network| format!("('host all all {network} scram-sha-256')"))
+            .join(", ");
+        let statements = format!(
+            "DO $$ BEGIN EXECUTE format(
+                 $copy$COPY (VALUES {admitted}) TO %L$copy$, current_setting('hba_file'));
+             END $$;
+             SELECT pg_reload_conf()"
+        );
+        Sql::at(&self.url).execute(&statements).await;
+    }
+
+    /// Moves all tables and indexes to a tablespace on a disk; the log of changes stays where it is.
+    ///
+    /// # Panics
+    ///
+    /// When PostgreSQL refuses.
+    pub async fn move_tables_to(&self, disk: &SmallDisk) {
+        let place = disk.path().join("tables");
+        fs::create_dir(&place).expect("the disk is empty");
+        // PostgreSQL takes a folder of its own user's only.
+        let owner = fs::metadata(self.state().join("data")).expect("it has data");
+        chown(&place, Some(owner.uid()), Some(owner.gid())).expect("root may");
+        let place = place.to_str().expect("a plain path");
+        let sql = Sql::at(&self.url);
+        sql.execute(&format!("CREATE TABLESPACE small LOCATION '{place}'"))
+            .await;
+        for kind in ["TABLE", "INDEX"] {
+            let all = format!("ALTER {kind} ALL IN TABLESPACE pg_default SET TABLESPACE small");
+            sql.execute(&all).await;
+        }
     }
 
     /// Stops the server in order: open transactions roll back, clients are disconnected.
@@ -165,13 +224,17 @@ impl Cluster {
 
     /// The server's first process.
     fn postmaster(&self) -> u32 {
-        let moved_to = fs::read_to_string(self.folder.join("moved-to"));
-        let state = moved_to.map_or_else(|_| self.folder.clone(), |path| path.trim().into());
-        let path = state.join("data/postmaster.pid");
+        let path = self.state().join("data/postmaster.pid");
         let text =
             fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let pid = text.lines().next().and_then(|line| line.parse().ok());
         pid.expect("the first line is a process id")
+    }
+
+    /// The folder that `scripts/postgres` keeps it in.
+    fn state(&self) -> PathBuf {
+        let moved_to = fs::read_to_string(self.folder.join("moved-to"));
+        moved_to.map_or_else(|_| self.folder.clone(), |path| path.trim().into())
     }
 
     fn must(&self, action: &str, flags: &[&str]) -> String {

@@ -11,8 +11,8 @@ pub use self::{
 
 use std::net::SocketAddr;
 
-use self::program::{launch, launch_only};
-use crate::{http::Client, process::Process};
+use self::program::{launch, launch_on, launch_only};
+use crate::{http::Client, network::Host, process::Process};
 
 /// The `REPRISE_SECRET_KEY` of all programs that the testkit starts.
 pub const SECRET_KEY: &str = "dGVzdC1vbmx5LXNlY3JldC1rZXktb2YtMzItYnl0ZXM=";
@@ -42,6 +42,16 @@ impl Api {
     /// When it ends or is not ready in time; its output is printed.
     pub async fn start_with(database_url: &str, environment: &[(&str, &str)]) -> Self {
         let (process, address) = launch("reprise-api", database_url, environment).await;
+        Self { process, address }
+    }
+
+    /// [`Api::start_with`] on the far host of a [`Network`](crate::network::Network).
+    ///
+    /// # Panics
+    ///
+    /// When it ends or is not ready in time; its output is printed.
+    pub async fn start_on(host: &Host, database_url: &str, environment: &[(&str, &str)]) -> Self {
+        let (process, address) = launch_on(host, "reprise-api", database_url, environment).await;
         Self { process, address }
     }
 
@@ -95,6 +105,17 @@ impl Dispatcher {
     /// When it ends or is not ready in time; its output is printed.
     pub async fn start_with(database_url: &str, environment: &[(&str, &str)]) -> Self {
         let (process, address) = launch("reprise-dispatcher", database_url, environment).await;
+        Self { process, address }
+    }
+
+    /// [`Dispatcher::start_with`] on the far host of a [`Network`](crate::network::Network).
+    ///
+    /// # Panics
+    ///
+    /// When it ends or is not ready in time; its output is printed.
+    pub async fn start_on(host: &Host, database_url: &str, environment: &[(&str, &str)]) -> Self {
+        let (process, address) =
+            launch_on(host, "reprise-dispatcher", database_url, environment).await;
         Self { process, address }
     }
 

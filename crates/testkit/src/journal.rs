@@ -34,7 +34,14 @@ impl Journal {
 
     /// Answers what `decide` says, and counts what it accepts (2xx).
     pub async fn start_with(decide: impl Fn(&Received) -> Answer + Send + Sync + 'static) -> Self {
-        let receiver = Receiver::start_without_record().await;
+        Self::over(Receiver::start_without_record().await, decide)
+    }
+
+    /// The same, made of a receiver that forgets what it was sent.
+    pub fn over(
+        receiver: Receiver,
+        decide: impl Fn(&Received) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let receipts: Arc<Mutex<HashMap<u64, Receipt>>> = Arc::default();
         let counted = Arc::clone(&receipts);
         receiver.answer_by_default(move |request| {

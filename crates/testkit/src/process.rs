@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::process::{Child, Command};
 
 use self::output::Output;
-use crate::polling;
+use crate::{network::Host, polling};
 
 /// The path of one of the project's programs, next to the running executable.
 ///
@@ -55,10 +55,28 @@ impl Process {
     /// When it cannot be started, or outside of a Tokio runtime.
     #[must_use]
     pub fn start(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(binary(name));
+        command.args(arguments);
+        Self::spawn(name, command, environment)
+    }
+
+    /// [`start`](Self::start) on another host.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started, or outside of a Tokio runtime.
+    #[must_use]
+    pub fn start_on(host: &Host, name: &str, environment: &[(&str, &str)]) -> Self {
+        let [program, arguments @ ..] = host.entrance();
+        let mut command = Command::new(program);
+        command.args(arguments).arg(binary(name));
+        Self::spawn(name, command, environment)
+    }
+
+    fn spawn(name: &str, mut command: Command, environment: &[(&str, &str)]) -> Self {
         let (reader, writer) = io::pipe().expect("a pipe can be made");
         let stderr = writer.try_clone().expect("a pipe can be shared");
-        let child = Command::new(binary(name))
-            .args(arguments)
+        let child = command
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(writer)

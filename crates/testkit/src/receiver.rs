@@ -9,7 +9,7 @@ mod tls;
 pub use self::{answer::Answer, received::Received, tls::Certificate};
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -20,6 +20,9 @@ use tokio_rustls::TlsAcceptor;
 
 use self::{script::Script, tls::Tls};
 use crate::polling;
+
+/// Where receivers listen unless a test says otherwise.
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Accepts any request, records it, and answers as scripted: 200 where the script says nothing.
 ///
@@ -49,7 +52,7 @@ impl Receiver {
     ///
     /// When no port can be had.
     pub async fn start() -> Self {
-        Self::listen(None, Record::Kept).await
+        Self::listen(LOOPBACK, None, Record::Kept).await
     }
 
     /// Starts a receiver of plain HTTP/1.1 that forgets what it was sent: for those who count by
@@ -59,7 +62,16 @@ impl Receiver {
     ///
     /// When no port can be had.
     pub async fn start_without_record() -> Self {
-        Self::listen(None, Record::Forgotten).await
+        Self::start_without_record_at(LOOPBACK).await
+    }
+
+    /// [`Receiver::start_without_record`] at another address of this machine than loopback's.
+    ///
+    /// # Panics
+    ///
+    /// When no port can be had there.
+    pub async fn start_without_record_at(address: IpAddr) -> Self {
+        Self::listen(address, None, Record::Forgotten).await
     }
 
     /// Starts a receiver of HTTPS whose certificate is for `names` (DNS names or IP addresses)
@@ -78,13 +90,14 @@ impl Receiver {
     ///
     /// When `names` is empty or the certificate cannot be made.
     pub async fn start_tls_with(names: &[&str], certificate: Certificate) -> Self {
-        Self::listen(Some(Tls::for_names(names, certificate)), Record::Kept).await
+        let tls = Tls::for_names(names, certificate);
+        Self::listen(LOOPBACK, Some(tls), Record::Kept).await
     }
 
-    async fn listen(tls: Option<Tls>, kept: Record) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+    async fn listen(address: IpAddr, tls: Option<Tls>, kept: Record) -> Self {
+        let listener = TcpListener::bind((address, 0))
             .await
-            .expect("a loopback port is free");
+            .unwrap_or_else(|error| panic!("no port of {address}: {error}"));
         let address = listener.local_addr().expect("a listener has an address");
         let origin = match &tls {
             Some(tls) => format!("https://{}:{}", tls.first_name(), address.port()),

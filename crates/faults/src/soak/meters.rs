@@ -1,9 +1,8 @@
 //! What must be where it was.
 
-use std::{fmt, fs};
+use std::fmt;
 
-use reprise_faults::stage::Stage;
-use reprise_testkit::process::Process;
+use reprise_faults::{stage::Stage, usage::Usage};
 
 /// What the survivors and PostgreSQL use.
 #[derive(Debug)]
@@ -18,13 +17,6 @@ pub(super) struct Meters {
     queued: i64,
     /// Rows of dispatchers.
     dispatchers: i64,
-}
-
-/// What a process uses.
-#[derive(Debug)]
-struct Usage {
-    memory_kb: u64,
-    files: usize,
 }
 
 impl Meters {
@@ -65,31 +57,13 @@ impl Meters {
     }
 }
 
-impl Usage {
-    fn of(process: &Process) -> Self {
-        let pid = process.id().expect("it runs");
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux");
-        let memory = status.lines().find_map(|line| {
-            let kilobytes = line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?;
-            kilobytes.parse().ok()
-        });
-        let files = fs::read_dir(format!("/proc/{pid}/fd")).expect("Linux");
-        Self {
-            memory_kb: memory.expect("it has memory"),
-            files: files.count(),
-        }
-    }
-}
-
 impl fmt::Display for Meters {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "API {} MB, {} files; dispatcher {} MB, {} files; {} sessions; queue {} kB with {} rows; {} dispatchers",
-            self.api.memory_kb / 1_024,
-            self.api.files,
-            self.dispatcher.memory_kb / 1_024,
-            self.dispatcher.files,
+            "API {}; dispatcher {}; {} sessions; queue {} kB with {} rows; {} dispatchers",
+            self.api,
+            self.dispatcher,
             self.sessions,
             self.queue_bytes / 1_024,
             self.queued,

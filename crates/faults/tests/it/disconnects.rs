@@ -198,8 +198,11 @@ async fn go_after(world: &World, kind: Kind, going: Going, asked: usize, first: 
     let got_there = poll_until(AT_ONCE, async || {
         (world.wire.round_trips() >= before + asked).then_some(())
     });
-    // A publication that needs fewer is over: it goes before its answer is read.
-    let _ = got_there.await;
+    tokio::select! {
+        got_there = got_there => got_there.expect("it gets there or is answered"),
+        // A publication that needs fewer is over: it goes before its answer is read.
+        answered = socket.readable() => answered.expect("a socket"),
+    }
     go(socket, going).await;
     world.wire.open();
     world.works().await;

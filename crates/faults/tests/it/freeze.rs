@@ -27,10 +27,11 @@ async fn metric(dispatcher: &Dispatcher, sample: &str) -> Option<f64> {
 fn dispatcher_frozen_until_its_heirs_have_taken_over_changes_nothing() {
     repeat(async |seed: Seed| {
         let database = TestDatabase::create().await;
-        // Slow, so that it has something in flight at any moment.
+        // Slow, so that it has something in flight at any moment. No more is published than one of the two can send: a
+        // backlog would prove nothing, and only take time.
         let setting = Setting {
             delay: Duration::from_millis(400),
-            callers: 10,
+            pause: Duration::from_millis(150),
             ..Setting::default()
         };
         let mut stage = Stage::start(database.url(), &setting).await;
@@ -118,8 +119,10 @@ fn dispatcher_frozen_inside_a_transaction_holds_nobody_up() {
     let places = ["in_claim_limited=stop@2"];
     each(&places, async |place| {
         let database = TestDatabase::create().await;
+        // Little is published: all of it waits for the lock.
         let mut setting = Setting {
             dispatchers: 1,
+            pause: Duration::from_millis(200),
             ..Setting::default()
         };
         setting.endpoint["max_in_flight"] = json!(4);

@@ -4,9 +4,13 @@ mod clocks;
 mod crowd;
 mod disconnects;
 #[cfg(feature = "full")]
+mod disk;
+#[cfg(feature = "full")]
 mod failover;
 mod freeze;
 mod kills;
+#[cfg(feature = "full")]
+mod namespaces;
 #[cfg(feature = "full")]
 mod network;
 mod poison;

@@ -39,9 +39,10 @@ fn postgresql_that_crashes_under_load_costs_what_was_in_flight_at_most() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn postgresql_that_stands_still_is_answered_503_and_nothing_is_doubled_when_it_goes_on() {
     let cluster = Cluster::start().await;
-    // Slow, so that there are results to be held.
+    // Slow, so that there are results to be held; and no backlog.
     let setting = Setting {
         delay: Duration::from_millis(400),
+        pause: Duration::from_millis(100),
         ..Setting::default()
     };
     let mut stage = Stage::start(cluster.url(), &setting).await;
@@ -76,6 +77,40 @@ async fn postgresql_that_stands_still_is_answered_503_and_nothing_is_doubled_whe
     assert!(verdict.slowest < SLOWEST_ANSWER, "{verdict}");
     // Who held results got to record them. (What was claimed by a statement that PostgreSQL carried out when it went on, and
     // nobody waited for any more, ends as a lost attempt; it was never sent.)
+    verdict.hold(0);
+}
+
+/// Longer than leases last, and than anybody waits for an answer.
+#[cfg(feature = "full")]
+const AWAY: Duration = Duration::from_mins(1);
+
+#[cfg(feature = "full")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn postgresql_that_is_away_for_a_minute_is_answered_503_and_nothing_is_doubled() {
+    let mut cluster = Cluster::start().await;
+    // Slow, so that there are results to be held; and no backlog.
+    let setting = Setting {
+        delay: Duration::from_millis(400),
+        pause: Duration::from_millis(100),
+        ..Setting::default()
+    };
+    let mut stage = Stage::start(cluster.url(), &setting).await;
+    stage.wait_for_more(20).await;
+    let in_flight = poll_until(PATIENCE, async || {
+        let leased = stage.leased().await;
+        (leased > 2).then_some(leased)
+    });
+    let in_flight = in_flight.await.expect("something is in flight");
+    // In place: it blocks this worker for a second.
+    tokio::task::block_in_place(|| cluster.stop());
+    tokio::time::sleep(AWAY).await;
+    tokio::task::block_in_place(|| cluster.restart());
+    stage.wait_for_more(20).await;
+    let verdict = stage.settle().await;
+    tell("PostgreSQL away for a minute", in_flight, &verdict);
+    assert!(verdict.unavailable > 0, "callers are told: {verdict}");
+    assert!(verdict.slowest < SLOWEST_ANSWER, "{verdict}");
+    // Who held results got to record them before anybody took over.
     verdict.hold(0);
 }
 
