@@ -7,7 +7,7 @@ STEP := scripts/step
 ARGS ?=
 
 # In this order: what is quick comes first. Those that compile share artifacts from clippy on.
-CHECKS := fmt style secrets scripts arrows invariants typos unused deny clippy docs migrations schema
+CHECKS := fmt style secrets scripts arrows invariants tenants typos unused deny clippy docs migrations schema
 
 .DEFAULT_GOAL := help
 .PHONY: help run test faults soak conformance bench bench-micro bench-quick openapi check build fmt clean toolchain $(CHECKS:%=check-%)
@@ -75,6 +75,9 @@ check-arrows: ## Crates depend on each other only as designed: api -> core <- di
 
 check-invariants: ## The tests that ARCHITECTURE.md and SECURITY.md name are there
 	@$(STEP) check-invariants scripts/check/invariants
+
+check-tenants: ## Each statement over a tenant's table says whose rows it means
+	@$(STEP) check-tenants scripts/check/tenants
 
 check-typos: ## Spelling
 	@$(STEP) check-typos scripts/check/typos
