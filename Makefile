@@ -7,10 +7,10 @@ STEP := scripts/step
 ARGS ?=
 
 # In this order: what is quick comes first. Those that compile share artifacts from clippy on.
-CHECKS := fmt style secrets scripts arrows invariants typos unused deny clippy docs migrations schema
+CHECKS := fmt style secrets scripts arrows invariants tenants mutants typos unused deny clippy docs migrations schema
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults soak conformance bench bench-micro bench-quick openapi check build fmt clean toolchain $(CHECKS:%=check-%)
+.PHONY: help run test faults soak mutants conformance bench bench-micro bench-quick openapi check build fmt clean toolchain $(CHECKS:%=check-%)
 
 help: ## Explain the targets
 	@printf 'Reprise: webhook delivery that can be replayed.\n\nUsage: make TARGET [ARGS=...]\n\n'
@@ -32,6 +32,9 @@ faults: ## Prove that nothing is lost: every fault 20 times, root for network cu
 
 soak: ## Run an hour at half load with random faults; nothing may be lost, nor grow (ARGS='--minutes 5')
 	@scripts/soak $(ARGS)
+
+mutants: toolchain ## Take guards out of the code, one by one, and show which tests fail (an hour; ARGS=name)
+	@scripts/mutants $(ARGS)
 
 conformance: ## Run real clients (PyPI, npm) against the real programs: see conformance/
 	@scripts/conformance $(ARGS)
@@ -75,6 +78,12 @@ check-arrows: ## Crates depend on each other only as designed: api -> core <- di
 
 check-invariants: ## The tests that ARCHITECTURE.md and SECURITY.md name are there
 	@$(STEP) check-invariants scripts/check/invariants
+
+check-tenants: ## Each statement over a tenant's table says whose rows it means
+	@$(STEP) check-tenants scripts/check/tenants
+
+check-mutants: ## The mutations of make mutants still fit the code, and docs/mutants.md tells of each
+	@$(STEP) check-mutants scripts/check/mutants
 
 check-typos: ## Spelling
 	@$(STEP) check-typos scripts/check/typos

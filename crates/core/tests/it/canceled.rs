@@ -66,3 +66,15 @@ async fn what_goes_with_its_endpoint_shows_the_attempt_that_was_last_or_the_firs
     assert_shows(&world.delivery(account, id).await, last);
     assert_shows(&world.delivery(account, pending).await, first);
 }
+
+#[tokio::test]
+async fn a_delivery_of_another_tenant_is_not_canceled() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    let stranger = world.account().await;
+    let id = world.enqueue(account, endpoint, 1).await[0];
+    let canceled = deliveries::cancel(&mut world.conn, stranger.tenant, id, "why not").await;
+    assert!(canceled.expect("no error").is_none());
+    let delivery = world.delivery(account, id).await;
+    assert_eq!(delivery.status, DeliveryStatus::Pending);
+    assert_eq!(world.claim(10).await.len(), 1, "it is still to be sent");
+}

@@ -21,10 +21,18 @@ fn keyed(tenant_id: TenantId) -> KeyedRequest<'static> {
 
 /// Begins in a transaction, answers there if it is the first, and commits.
 async fn answer(conn: &mut AsyncPgConnection, request: &KeyedRequest<'_>) -> Begun {
+    answer_with(conn, request, b"the answer").await
+}
+
+async fn answer_with(
+    conn: &mut AsyncPgConnection,
+    request: &KeyedRequest<'_>,
+    text: &[u8],
+) -> Begun {
     conn.batch_execute("BEGIN").await.expect("begun");
     let begun = idempotency_keys::begin(conn, request).await.expect("begun");
     if begun == Begun::First {
-        idempotency_keys::complete(conn, request, b"the answer")
+        idempotency_keys::complete(conn, request, text)
             .await
             .expect("completed");
     }
@@ -107,7 +115,7 @@ async fn a_key_stands_for_one_tenant_method_and_path() {
     let account = world.account().await;
     let stranger = world.account().await;
     let request = keyed(account.tenant);
-    for other in [
+    let others = [
         request.clone(),
         keyed(stranger.tenant),
         KeyedRequest {
@@ -122,12 +130,14 @@ async fn a_key_stands_for_one_tenant_method_and_path() {
             key: "Double-click",
             ..request.clone()
         },
-    ] {
-        assert_eq!(
-            answer(&mut world.conn, &other).await,
-            Begun::First,
-            "{other:?}"
-        );
+    ];
+    for (text, other) in (b'a'..).zip(&others) {
+        let begun = answer_with(&mut world.conn, other, &[text]).await;
+        assert_eq!(begun, Begun::First, "{other:?}");
+    }
+    for (text, other) in (b'a'..).zip(&others) {
+        let begun = answer_with(&mut world.conn, other, b"").await;
+        assert_eq!(begun, Begun::Answered(vec![text]), "{other:?}");
     }
 }
 
