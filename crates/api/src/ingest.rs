@@ -39,9 +39,9 @@ const MANY_ENDPOINTS: usize = 100;
 /// Requests that may wait for a commit; what comes beyond them waits for a place, with its payload. A bound, since a
 /// queue that PostgreSQL can't work off within [`DEADLINE`] only holds memory.
 const MAX_WAITING: usize = 4_096;
-/// After so many refusals in a row it is PostgreSQL that takes nothing. More, and callers wait for a full disk; fewer, and
-/// one event that PostgreSQL never takes is in the way of those behind it.
-const MAX_REFUSALS: usize = 2;
+/// How long events are stored one by one while none of them is taken. Longer, and callers wait for a PostgreSQL that takes
+/// nothing; shorter, and events that it never takes are in the way of those behind them.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
 /// How long a request waits to be stored before its caller is told to try again; whether it was is open then.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -218,17 +218,16 @@ impl Writer {
     /// Stores each in a commit of its own, so that one that can't be stored is in nobody's way, until it is PostgreSQL
     /// that takes nothing: the rest is told so at once.
     async fn store_each_alone(&self, gathered: Vec<Waiting>) {
-        let mut refusals = 0;
+        let mut refused_from = Instant::now();
         for one in gathered {
-            let stored = if refusals < MAX_REFUSALS {
+            let stored = if refused_from.elapsed() < REFUSED_FOR {
                 self.store_alone(&one).await
             } else {
                 Err(ApiError::Unavailable("it takes no events now".to_owned()))
             };
-            refusals = match &stored {
-                Err(ApiError::Unavailable(_)) => refusals + 1,
-                _ => 0,
-            };
+            if !matches!(stored, Err(ApiError::Unavailable(_))) {
+                refused_from = Instant::now();
+            }
             one.answer(stored);
         }
     }

@@ -26,7 +26,7 @@ pub struct InFlight {
     pub ahead_by_endpoint: HashMap<EndpointId, i32>,
     /// Endpoints that have been quick.
     pub quick: QuickEndpoints,
-    /// Of these, endpoints that have something in flight and have not answered for a while.
+    /// Endpoints that have something in flight and have not answered for a while.
     pub stalled: HashSet<EndpointId>,
     /// By tenant, at endpoints that are not quick.
     pub slow_by_tenant: HashMap<TenantId, i32>,
@@ -62,17 +62,18 @@ pub struct Caps {
 }
 
 impl Caps {
-    /// Of one tenant, at endpoints that are not known to be quick. The rest is kept for those that are.
-    #[must_use]
-    pub fn slow_per_tenant(&self) -> i32 {
-        self.per_tenant - self.per_tenant / 4
-    }
-
     /// Of one tenant, while so many places are free for all.
     #[must_use]
     pub fn of_tenant(&self, free: usize) -> i32 {
         let free = i32::try_from(free).unwrap_or(i32::MAX);
         self.per_tenant.min(free.saturating_mul(TENANT_SHARE))
+    }
+
+    /// Of these, at endpoints that are not known to be quick. The rest is kept for those that are.
+    #[must_use]
+    pub fn slow_of_tenant(&self, free: usize) -> i32 {
+        let of_tenant = self.of_tenant(free);
+        of_tenant - of_tenant / 4
     }
 }
 
@@ -121,7 +122,7 @@ pub fn share_out(
         let is_slow = in_flight.is_slow(endpoint_id);
         let slow = slow.entry(tenant_id).or_default();
         if shares[place] < in_flight.room_at(endpoint_id, caps)
-            && !(is_slow && *slow >= caps.slow_per_tenant())
+            && !(is_slow && *slow >= caps.slow_of_tenant(free))
         {
             shares[place] += 1;
             left -= 1;
@@ -244,6 +245,18 @@ mod tests {
     }
 
     #[test]
+    fn quick_endpoints_have_their_quarter_also_where_all_places_are_few() {
+        // Fewer than one tenant may have.
+        let candidates = candidates(&[4]);
+        let (mut in_flight, left) = fill(&candidates[1..], 16);
+        in_flight.quick.note(candidates[0].1, Duration::ZERO);
+        assert!(
+            share(left, &candidates[..1], &in_flight)[0] > 0,
+            "{left} are left"
+        );
+    }
+
+    #[test]
     fn whoever_is_fast_gets_more_than_its_cap() {
         let candidates = candidates(&[1]);
         let in_flight = InFlight {
@@ -280,9 +293,9 @@ mod tests {
                 let (at_endpoint, of_tenant) = (after.by_endpoint[endpoint_id], after.by_tenant[tenant_id]);
                 let slow = after.is_slow(endpoint_id).then(|| after.slow_by_tenant[tenant_id]);
                 prop_assert!(*share == 0 || (at_endpoint <= CAPS.per_endpoint && of_tenant <= CAPS.per_tenant));
-                prop_assert!(*share == 0 || slow.is_none_or(|slow| slow <= CAPS.slow_per_tenant()));
+                prop_assert!(*share == 0 || slow.is_none_or(|slow| slow <= CAPS.slow_of_tenant(places)));
                 let may_have_more = at_endpoint < CAPS.per_endpoint && of_tenant < CAPS.of_tenant(left)
-                    && slow.is_none_or(|slow| slow < CAPS.slow_per_tenant());
+                    && slow.is_none_or(|slow| slow < CAPS.slow_of_tenant(left));
                 prop_assert!(left == 0 || !may_have_more);
             }
         }

@@ -158,14 +158,12 @@ impl Claimer {
         } else {
             room.ready / 2
         };
-        let capacity = &self.capacity;
+        if share == 0 || room.payload_bytes <= 0 {
+            return Ok(Progress::NothingLeft);
+        }
         let due = self.limited.due(now).into_iter();
-        let endpoints: Vec<_> = due
-            .map(|(tenant_id, id)| ((tenant_id, id), capacity.room_at(tenant_id, id)))
-            .filter(|(_, room)| *room > 0)
-            .take(MAX_LIMITED)
-            .collect();
-        if share == 0 || room.payload_bytes <= 0 || endpoints.is_empty() {
+        let endpoints = self.capacity.rooms_at(due, room, MAX_LIMITED);
+        if endpoints.is_empty() {
             return Ok(Progress::NothingLeft);
         }
         let permits = self.capacity.take_permits(share);

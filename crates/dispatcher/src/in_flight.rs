@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use reprise_core::fair_share::{Caps, InFlight, QuickEndpoints};
 use reprise_core::ids::{EndpointId, TenantId};
-use reprise_core::store::delivery_queue::Claim;
+use reprise_core::store::delivery_queue::{Claim, LimitedEndpoint};
 use tokio::sync::Semaphore;
 
 use self::at_endpoint::AtEndpoint;
@@ -58,9 +58,11 @@ struct Books {
     /// Endpoints with a limit at which attempts have been recorded since the claimer looked.
     ended_at_limited: Vec<EndpointId>,
     quick: QuickEndpoints,
-    /// Tenants of which more may be ready than the last claim could take.
+    /// Tenants with an endpoint that got less at the last claim than it may have, for the sake of others.
     held_back: HashSet<TenantId>,
-    /// Tenants of which something has ended since the last claim looked at what is in flight.
+    /// The same of endpoints with a limit.
+    limited_held_back: HashSet<TenantId>,
+    /// Tenants of which something has ended since then that they were held back for.
     eased: HashSet<TenantId>,
 }
 
@@ -70,13 +72,15 @@ impl Books {
         !self.quick.contains(&id) || at_endpoint.is_some_and(|one| one.is_stalled(now))
     }
 
-    /// What a tenant has at endpoints that are not quick.
-    fn slow_of(&self, tenant_id: TenantId, now: Instant) -> i32 {
-        let endpoints = self.endpoints.iter();
-        let slow = endpoints
-            .filter(|(id, one)| one.tenant_id == tenant_id && self.is_slow(**id, now))
-            .map(|(_, one)| one.claimed);
-        slow.sum()
+    /// What tenants have at endpoints that are not quick.
+    fn slow_by_tenant(&self, now: Instant) -> HashMap<TenantId, i32> {
+        let mut slow = HashMap::new();
+        for (id, one) in &self.endpoints {
+            if self.is_slow(*id, now) {
+                *slow.entry(one.tenant_id).or_default() += one.claimed;
+            }
+        }
+        slow
     }
 }
 
@@ -156,19 +160,34 @@ impl Capacity {
         }
     }
 
-    /// How many more deliveries to this endpoint may be in flight here.
-    pub(crate) fn room_at(&self, tenant_id: TenantId, endpoint_id: EndpointId) -> i32 {
-        let (caps, now) = (self.caps(), Instant::now());
-        let books = self.shared.books();
-        let at_endpoint = books.endpoints.get(&endpoint_id).map(|one| one.claimed);
-        let at_tenant = books.by_tenant.get(&tenant_id).copied();
-        let endpoint_room = caps.per_endpoint - at_endpoint.unwrap_or(0);
-        let tenant_room = caps.per_tenant - at_tenant.unwrap_or(0);
-        let mut room = endpoint_room.min(tenant_room);
-        if books.is_slow(endpoint_id, now) {
-            room = room.min(caps.slow_per_tenant() - books.slow_of(tenant_id, now));
+    /// How many more deliveries to each of these endpoints with a limit may be in flight, `at_most` so many that may have any.
+    /// The claimer is woken when those of another one may.
+    pub(crate) fn rooms_at(
+        &self,
+        endpoints: impl Iterator<Item = LimitedEndpoint>,
+        room: Room,
+        at_most: usize,
+    ) -> Vec<(LimitedEndpoint, i32)> {
+        let (caps, now, free) = (self.caps(), Instant::now(), usize::from(room.ready));
+        let mut books = self.shared.books();
+        books.limited_held_back.clear();
+        let slow_by_tenant = books.slow_by_tenant(now);
+        let mut rooms = Vec::new();
+        for (tenant_id, id) in endpoints {
+            let of_tenant = books.by_tenant.get(&tenant_id).copied().unwrap_or(0);
+            let at_endpoint = books.endpoints.get(&id).map_or(0, |one| one.claimed);
+            let mut room = (caps.per_endpoint - at_endpoint).min(caps.of_tenant(free) - of_tenant);
+            if books.is_slow(id, now) {
+                let slow = slow_by_tenant.get(&tenant_id).copied().unwrap_or(0);
+                room = room.min(caps.slow_of_tenant(free) - slow);
+            }
+            if room <= 0 {
+                books.limited_held_back.insert(tenant_id);
+            } else if rooms.len() < at_most {
+                rooms.push(((tenant_id, id), room));
+            }
         }
-        room.max(0)
+        rooms
     }
 
     /// The endpoints with a limit at which attempts have been recorded since this was called last.
@@ -206,8 +225,8 @@ impl Capacity {
         in_flight
     }
 
-    /// Tenants of which the claim that has looked at what is [in flight](Self::in_flight) could take nothing for some
-    /// endpoint: the claimer is woken when something of them has ended.
+    /// Tenants with an endpoint that got less than it may have, at the claim that has looked at what is
+    /// [in flight](Self::in_flight): the claimer is woken when it may get more.
     pub(crate) fn hold_back(&self, tenants: impl IntoIterator<Item = TenantId>) {
         let mut books = self.shared.books();
         books.held_back.extend(tenants);
@@ -224,10 +243,7 @@ impl Capacity {
 
     /// What one endpoint and one tenant may have in flight.
     pub(crate) fn caps(&self) -> Caps {
-        Caps {
-            per_endpoint: i32::from(self.shared.limits.per_endpoint),
-            per_tenant: i32::from(self.shared.limits.per_tenant),
-        }
+        caps(self.shared.limits)
     }
 
     /// Deliveries that are claimed and not yet recorded, for metrics.
@@ -238,6 +254,15 @@ impl Capacity {
     /// Permits that are free now, for metrics.
     pub(crate) fn free_permits(&self) -> usize {
         self.permits.available_permits()
+    }
+}
+
+/// What one endpoint and one tenant may have in flight: no tenant has more than there are permits for.
+fn caps(limits: Limits) -> Caps {
+    let ready = limits.in_flight - express_reserve(limits.in_flight);
+    Caps {
+        per_endpoint: i32::from(limits.per_endpoint),
+        per_tenant: i32::from(limits.per_tenant.min(ready)),
     }
 }
 

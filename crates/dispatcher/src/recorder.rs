@@ -43,6 +43,10 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// After so many failures of a whole batch its results are written one by one: it may be one of them that fails.
 const WHOLE_TRIES: u32 = 3;
 
+/// After so many tries a result that is refused is written without what may be at fault. Fewer, and a disk that is full for a
+/// moment costs responses; more, and what is at fault holds its permit for longer.
+const REFUSED_OFTEN: u32 = 8;
+
 /// How a lease ends.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -53,11 +57,13 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    /// How long the attempt took, if one was made.
+    /// How long the attempt took, if anything was sent.
     pub(crate) fn took(&self) -> Option<Duration> {
         match self {
-            Self::Finished(finished) => finished.attempt.duration,
-            Self::Unused(_) => None,
+            Self::Finished(finished) if !finished.attempt.request_headers.is_empty() => {
+                finished.attempt.duration
+            }
+            Self::Finished(_) | Self::Unused(_) => None,
         }
     }
 }
@@ -181,7 +187,7 @@ impl Recorder {
             let written = if tries < WHOLE_TRIES {
                 self.write_whole(batch).await
             } else {
-                self.write_one_by_one(batch).await
+                self.write_one_by_one(batch, tries >= REFUSED_OFTEN).await
             };
             tries = tries.saturating_add(1);
             match written {
@@ -197,12 +203,10 @@ impl Recorder {
         }
     }
 
-    /// Takes what has come meanwhile: what PostgreSQL does with it tells whether a result that it refuses is at fault.
+    /// Takes what has come meanwhile, which shall not wait for what is at fault: no more than there are permits.
     fn take_more(&mut self, batch: &mut Batch) {
         let mut gathered = Vec::new();
-        while batch.finished.len() + gathered.len() < MAX_BATCH
-            && let Ok(one) = self.ended.try_recv()
-        {
+        while let Ok(one) = self.ended.try_recv() {
             gathered.push(one);
         }
         self.take(&mut gathered, batch);
@@ -222,15 +226,24 @@ impl Recorder {
         Ok(())
     }
 
-    async fn write_one_by_one(&self, batch: &mut Batch) -> Result<(), StoreError> {
+    /// Ends each lease in a transaction of its own, and what has been refused `often` without what may be at fault.
+    async fn write_one_by_one(&self, batch: &mut Batch, often: bool) -> Result<(), StoreError> {
         let mut records = OneByOne::through(&mut batch.finished);
         while let Some(one) = records.next() {
             let recorded = self.record(slice::from_ref(one)).await;
             records.note(recorded);
         }
         let finished = records.end();
-        for (refused, _) in finished.refused {
-            self.record_without_response(refused).await;
+        if often {
+            // From the back, so that the places of the others stay what they are.
+            for place in finished.refused.into_iter().rev() {
+                if self
+                    .end_refused(&batch.finished[place], finished.ended > 0)
+                    .await
+                {
+                    drop(batch.finished.swap_remove(place));
+                }
+            }
         }
         let mut returns = OneByOne::through(&mut batch.unused);
         while let Some(one) = returns.next() {
@@ -238,27 +251,45 @@ impl Recorder {
             returns.note(given_back);
         }
         let unused = returns.end();
-        for (refused, error) in unused.refused {
-            give_up(&refused, &error);
+        if often && finished.ended + unused.ended > 0 {
+            for place in unused.refused.into_iter().rev() {
+                let refused = batch.unused.swap_remove(place);
+                give_up(&refused, &StoreError::Refused("again and again".to_owned()));
+            }
         }
-        finished.waits_for.or(unused.waits_for).map_or(Ok(()), Err)
+        let waits_for = finished.waits_for.or(unused.waits_for);
+        let is_open = !batch.finished.is_empty() || !batch.unused.is_empty();
+        waits_for.filter(|_| is_open).map_or(Ok(()), Err)
     }
 
-    /// Records what PostgreSQL has refused without what the receiver sent: a value that it never takes is in there if
-    /// anywhere.
-    async fn record_without_response(&self, mut refused: FinishedAttempt) {
-        let id = refused.delivery_id;
-        if let Some(response) = &mut refused.attempt.response {
+    /// Ends what PostgreSQL refuses again and again; whether it is ended. First without what the receiver sent: a value that
+    /// PostgreSQL never takes is in there if anywhere. If that is refused, too, the fault is in this one where others are
+    /// taken, and may be a full disk's where none is.
+    async fn end_refused(
+        &self,
+        refused: &FinishedAttempt,
+        although_others_are_taken: bool,
+    ) -> bool {
+        let mut bare = refused.clone();
+        if let Some(response) = &mut bare.attempt.response {
             response.headers.clear();
             response.body_truncated |= !response.body.is_empty();
             response.body.clear();
         }
-        match self.record(slice::from_ref(&refused)).await {
-            Ok(()) => warn!(
-                delivery.id = %id,
-                "PostgreSQL refused a response, recorded without its headers and body"
-            ),
-            Err(error) => give_up(&refused, &error),
+        let id = refused.delivery_id;
+        match self.record(slice::from_ref(&bare)).await {
+            Ok(()) => {
+                warn!(delivery.id = %id, "PostgreSQL refused a response, recorded without its headers and body");
+                true
+            }
+            Err(error @ StoreError::Refused(_)) if although_others_are_taken => {
+                give_up(refused, &error);
+                true
+            }
+            Err(error) => {
+                debug!(delivery.id = %id, %error, "Still refused");
+                false
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
 /// Of one endpoint's deliveries 512; of all so many more that what a dispatcher keeps for redeliveries, for others' endpoints
 /// and for quick ones does not count.
 pub const LIMITS: [(&str, &str); 3] = [
-    ("REPRISE_MAX_IN_FLIGHT", "732"),
+    ("REPRISE_MAX_IN_FLIGHT", "784"),
     ("REPRISE_MAX_IN_FLIGHT_PER_TENANT", "683"),
     ("REPRISE_MAX_IN_FLIGHT_PER_ENDPOINT", "512"),
 ];

@@ -16,8 +16,8 @@ use time::OffsetDateTime;
 use self::crowd::Crowd;
 
 /// Endpoints remembered at most. More, and a claim has more to share among than it needs; those that are not remembered
-/// are found again by the walk. A tenant may have more that hang, and its others are not asked for while it has as much
-/// in flight as it may: so it gives way to other tenants.
+/// are found again by the walk. Of a tenant that has more which hang, the others are not asked for until one of these gives
+/// way: so it gives way to other tenants.
 const MAX_KNOWN: usize = 1_024;
 /// Of these, endpoints that had nothing more when they were looked at. Each costs a probe at the next hint.
 const MAX_QUIET: usize = 64;

@@ -39,7 +39,7 @@ pub(super) struct Taken {
     pub(super) messages: Messages,
     /// Endpoints with ready deliveries and a limit.
     pub(super) limited: Vec<LimitedEndpoint>,
-    /// Tenants with an endpoint that got less than it may have, for the sake of others, although there were places.
+    /// Tenants with an endpoint that got less than it may have, for the sake of others.
     pub(super) held_back: HashSet<TenantId>,
     pub(super) progress: Progress,
 }
@@ -83,7 +83,7 @@ impl ReadyEndpoints {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]. Leases that were committed all the same end by themselves.
+    /// [`StoreError`]. Leases that were committed all the same are given back later.
     pub(super) async fn claim(
         &mut self,
         conn: &mut AsyncPgConnection,
@@ -97,13 +97,17 @@ impl ReadyEndpoints {
         };
         let (taken, doubtful, held_back) = self.claim_known(conn, request, now).await?;
         limited.extend(self.find_limited(conn, &doubtful).await);
-        let is_over =
-            taken.claims.is_empty() && !self.walk.is_due(self.known.has_candidates(), now);
+        // What has nothing more has kept its share from those.
+        let shared: i32 = taken.shares.iter().sum();
+        let is_share_unused = usize::try_from(shared).is_ok_and(|count| count > taken.claims.len());
+        let may_be_more = !taken.claims.is_empty()
+            || (is_share_unused && !held_back.is_empty())
+            || self.walk.is_due(self.known.has_candidates(), now);
         Ok(Taken {
-            progress: if is_over {
-                Progress::NothingLeft
-            } else {
+            progress: if may_be_more {
                 Progress::MayBeMore
+            } else {
+                Progress::NothingLeft
             },
             claims: taken.claims,
             messages: taken.messages.into(),
@@ -160,14 +164,12 @@ impl ReadyEndpoints {
     }
 }
 
+/// The tenants of candidates that got less than they may have, whether or not they have it.
 fn held_back(
     request: &ClaimRequest<'_>,
     candidates: &[Candidate],
     shares: &[i32],
 ) -> HashSet<TenantId> {
-    if shares.iter().sum::<i32>() >= request.max_rows {
-        return HashSet::new();
-    }
     let room = |one: &Candidate| request.in_flight.room_at(&one.endpoint_id, request.caps);
     let shared = candidates.iter().zip(shares);
     let held_back = shared.filter(|(one, share)| **share < room(one));

@@ -76,9 +76,11 @@ impl AtEndpoint {
     }
 
     /// Whether it is time to claim for it again: all that may be in flight is, and half of what may wait is gone.
-    pub(super) fn end_one(&mut self, limits: Limits, now: Instant) -> bool {
+    pub(super) fn end_one(&mut self, limits: Limits, was_sent: bool, now: Instant) -> bool {
         self.pace.count(now);
-        self.waiting_from = now;
+        if was_sent {
+            self.waiting_from = now;
+        }
         self.claimed -= 1;
         let ahead = self.pace.ahead(now, AHEAD * i32::from(limits.per_endpoint));
         self.is_low(limits, ahead) && std::mem::replace(&mut self.is_look_due, false)
@@ -103,8 +105,11 @@ mod tests {
             at_endpoint.claim_one(now);
         }
         let much_later = now + std::time::Duration::from_secs(1);
-        assert!(at_endpoint.end_one(LIMITS, much_later));
-        assert!(!at_endpoint.end_one(LIMITS, much_later), "once is enough");
+        assert!(at_endpoint.end_one(LIMITS, true, much_later));
+        assert!(
+            !at_endpoint.end_one(LIMITS, true, much_later),
+            "once is enough"
+        );
     }
 
     #[test]
@@ -113,16 +118,16 @@ mod tests {
         let mut at_endpoint = AtEndpoint::new(TenantId::new(), LIMITS, now);
         for _ in 0..20 {
             at_endpoint.claim_one(now);
-            at_endpoint.end_one(LIMITS, now);
+            at_endpoint.end_one(LIMITS, true, now);
         }
         for _ in 0..20 {
             at_endpoint.claim_one(now);
         }
-        while !at_endpoint.end_one(LIMITS, now) {}
+        while !at_endpoint.end_one(LIMITS, true, now) {}
         // By the time that the claimer looks it has become slow, and has enough for that.
         let later = now + std::time::Duration::from_secs(1);
         assert_eq!(at_endpoint.ahead(LIMITS, later), 0);
-        let asked = (0..at_endpoint.claimed).any(|_| at_endpoint.end_one(LIMITS, later));
+        let asked = (0..at_endpoint.claimed).any(|_| at_endpoint.end_one(LIMITS, true, later));
         assert!(asked, "what is left ends without anybody looking");
     }
 
@@ -132,7 +137,7 @@ mod tests {
         let mut at_endpoint = AtEndpoint::new(TenantId::new(), LIMITS, now);
         for _ in 0..20 {
             at_endpoint.claim_one(now);
-            at_endpoint.end_one(LIMITS, now);
+            at_endpoint.end_one(LIMITS, true, now);
         }
         assert_eq!(
             at_endpoint.ahead(LIMITS, now),
@@ -143,7 +148,7 @@ mod tests {
             at_endpoint.claim_one(now);
         }
         assert_eq!(at_endpoint.ahead(LIMITS, now), 0, "it has enough");
-        let is_time = std::iter::repeat_with(|| at_endpoint.end_one(LIMITS, now));
+        let is_time = std::iter::repeat_with(|| at_endpoint.end_one(LIMITS, true, now));
         assert_eq!(is_time.take(20).position(|is_time| is_time), Some(8));
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use reprise_core::ids::{EndpointId, TenantId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Shared, express_per_tenant, take_one};
+use super::{Shared, caps, express_per_tenant, take_one};
 
 /// One delivery's part of its endpoint's and tenant's limits, from its claim until its response has been read.
 #[derive(Debug)]
@@ -53,15 +53,20 @@ impl Drop for Slot {
         let now = Instant::now();
         let mut books = self.shared.books();
         let mut may_claim = false;
+        let was_slow = books.is_slow(self.endpoint_id, now);
         if let Some(at_endpoint) = books.endpoints.get_mut(&self.endpoint_id) {
-            may_claim = at_endpoint.end_one(limits, now);
+            may_claim = at_endpoint.end_one(limits, self.took.is_some(), now);
         }
         if let Some(took) = self.took {
             books.quick.note(self.endpoint_id, took);
         }
-        let _ = take_one(&mut books.by_tenant, self.tenant_id);
-        may_claim |= books.held_back.remove(&self.tenant_id);
-        books.eased.insert(self.tenant_id);
+        let of_tenant = take_one(&mut books.by_tenant, self.tenant_id);
+        // Quick ones that end leave nothing that slow ones are held back for.
+        if was_slow || of_tenant >= caps(limits).per_tenant {
+            may_claim |= books.held_back.remove(&self.tenant_id);
+            may_claim |= books.limited_held_back.remove(&self.tenant_id);
+            books.eased.insert(self.tenant_id);
+        }
         books.payload_bytes -= self.payload_bytes;
         let of_express = if self.is_express {
             take_one(&mut books.express_by_tenant, self.tenant_id)

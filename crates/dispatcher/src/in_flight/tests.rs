@@ -109,7 +109,11 @@ fn endpoints_that_are_not_known_to_be_quick_leave_a_quarter_to_those_that_are() 
     };
     let capacity = Capacity::new(limits, Arc::new(Wakeup::default()));
     let claim = claim(0);
-    let room = |capacity: &Capacity| capacity.room_at(claim.tenant_id, claim.endpoint_id);
+    let room = |capacity: &Capacity| {
+        let asked = [(claim.tenant_id, claim.endpoint_id)].into_iter();
+        let rooms = capacity.rooms_at(asked, capacity.room(), 1);
+        rooms.first().map_or(0, |(_, room)| *room)
+    };
     assert_eq!(room(&capacity), 6, "nothing is known of it");
     let take_other = |_| {
         let endpoint_id = EndpointId::new();

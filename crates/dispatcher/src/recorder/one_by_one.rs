@@ -24,9 +24,8 @@ impl Ending for UnusedLease {
     }
 }
 
-/// The way through leases of which each is ended in a transaction of its own. Those that PostgreSQL was not available for
-/// stay, and if it ended none at all those that it refused as well: a full disk refuses everything. Where the statement
-/// failed for a mistake of ours the lease is given up.
+/// The way through leases of which each is ended in a transaction of its own. Those that PostgreSQL was not available for,
+/// or that it refused, stay; where the statement failed for a mistake of ours the lease is given up.
 ///
 /// Cancel safety: dropped half-way, what has not been ended, or perhaps has, is still open.
 #[derive(Debug)]
@@ -34,18 +33,17 @@ pub(super) struct OneByOne<'a, T> {
     open: &'a mut Vec<T>,
     /// So many stay, at the front.
     staying: usize,
-    ended: usize,
-    /// Which of these were refused.
-    refused: Vec<(usize, StoreError)>,
-    waits_for: Option<StoreError>,
+    outcome: Outcome,
 }
 
-/// What became of those that were not ended.
-#[derive(Debug)]
-pub(super) struct Passed<T> {
-    /// Taken out: PostgreSQL refused them while it ended others, so that the fault is theirs.
-    pub(super) refused: Vec<(T, StoreError)>,
-    /// Why others are still open, if any are.
+/// What became of them.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// How many were ended.
+    pub(super) ended: usize,
+    /// The places of those that were refused, in their order.
+    pub(super) refused: Vec<usize>,
+    /// Why some are still open, if any are.
     pub(super) waits_for: Option<StoreError>,
 }
 
@@ -54,9 +52,7 @@ impl<'a, T: Ending> OneByOne<'a, T> {
         Self {
             open,
             staying: 0,
-            ended: 0,
-            refused: Vec::new(),
-            waits_for: None,
+            outcome: Outcome::default(),
         }
     }
 
@@ -68,37 +64,23 @@ impl<'a, T: Ending> OneByOne<'a, T> {
     /// Notes what came of it.
     pub(super) fn note(&mut self, result: Result<(), StoreError>) {
         match result {
-            Err(error @ StoreError::Refused(_)) => {
-                self.refused.push((self.staying, error));
-                self.staying += 1;
+            Ok(()) => {
+                drop(self.open.swap_remove(self.staying));
+                self.outcome.ended += 1;
             }
-            Err(error @ StoreError::Unavailable(_)) => {
-                self.waits_for = Some(error);
+            Err(error) if error.may_pass() => {
+                if matches!(error, StoreError::Refused(_)) {
+                    self.outcome.refused.push(self.staying);
+                }
+                self.outcome.waits_for = Some(error);
                 self.staying += 1;
             }
             Err(error) => give_up(&self.open.swap_remove(self.staying), &error),
-            Ok(()) => {
-                drop(self.open.swap_remove(self.staying));
-                self.ended += 1;
-            }
         }
     }
 
-    pub(super) fn end(mut self) -> Passed<T> {
-        if self.ended == 0 {
-            let refused = self.refused.pop().map(|(_, error)| error);
-            return Passed {
-                waits_for: self.waits_for.or(refused),
-                refused: Vec::new(),
-            };
-        }
-        // From the back, so that the places of the others stay what they are.
-        let refused = self.refused.into_iter().rev();
-        let taken_out = refused.map(|(place, error)| (self.open.swap_remove(place), error));
-        Passed {
-            refused: taken_out.collect(),
-            waits_for: self.waits_for,
-        }
+    pub(super) fn end(self) -> Outcome {
+        self.outcome
     }
 }
 
