@@ -1,8 +1,11 @@
 //! How many wrong passwords may be tried, and what API keys that nobody has may cost. Only failures count: a token is taken before the password is looked at, so
 //! that guesses made at once can't pass together, and given back unless it was wrong.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::future::Future;
 use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -20,12 +23,19 @@ const WIDE: u32 = 10;
 /// PostgreSQL, so that the others are left to everybody else.
 const KEYS_AT_ONCE: usize = 2;
 
+/// Logins of one address that are under way at once. More, and a few addresses take all places in which passwords wait for
+/// their turn; fewer, and an office behind one address waits when its day begins.
+const AT_ONCE: usize = 8;
+/// When to come again with one more. Each of those before it takes some tens of milliseconds.
+const COME_AGAIN: Duration = Duration::from_secs(1);
+
 /// Limits on failed logins.
 pub struct LoginLimits {
     pairs: Buckets<(Account, IpAddr)>,
     addresses: Buckets<IpAddr>,
     accounts: Buckets<Account>,
     keys: Buckets<IpAddr>,
+    under_way: Mutex<HashMap<IpAddr, usize>>,
     /// Turns for those who have tried too many keys.
     key_turns: Semaphore,
 }
@@ -33,7 +43,7 @@ pub struct LoginLimits {
 /// A username as a hash: whoever logs in chooses its length.
 type Account = [u8; 32];
 
-/// A try that has been let through, and counts as failed unless it is taken back.
+/// A try that has been let through, and counts as failed unless it is taken back. It is under way until it is dropped.
 pub struct Try<'a> {
     limits: &'a LoginLimits,
     account: Account,
@@ -51,6 +61,7 @@ impl LoginLimits {
             addresses: Buckets::new(wide, per_second * f64::from(WIDE)),
             accounts: Buckets::new(wide, per_second * f64::from(WIDE)),
             keys: Buckets::new(wide, per_second * f64::from(WIDE)),
+            under_way: Mutex::default(),
             key_turns: Semaphore::new(KEYS_AT_ONCE),
         })
     }
@@ -87,6 +98,13 @@ impl LoginLimits {
     pub fn begin(&self, username: &str, address: IpAddr) -> Result<Try<'_>, Duration> {
         let now = Instant::now();
         let account: Account = Sha256::digest(username).into();
+        if self
+            .under_way()
+            .get(&address)
+            .is_some_and(|count| *count >= AT_ONCE)
+        {
+            return Err(COME_AGAIN);
+        }
         self.addresses.take(address, now)?;
         if let Err(wait) = self.pairs.take((account, address), now) {
             self.addresses.give_back(&address);
@@ -97,11 +115,29 @@ impl LoginLimits {
             self.pairs.give_back(&(account, address));
             return Err(wait);
         }
+        *self.under_way().entry(address).or_default() += 1;
         Ok(Try {
             limits: self,
             account,
             address,
         })
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Try<'_> {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut count) = self.limits.under_way().entry(self.address) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 
@@ -128,6 +164,20 @@ mod tests {
         (0..1_000)
             .take_while(|_| limits.begin(username, address(last)).is_ok())
             .count()
+    }
+
+    #[test]
+    fn an_address_has_a_few_logins_under_way_and_leaves_places_to_others() {
+        let limits = LoginLimits::new(10).unwrap();
+        let begin = |number, last| limits.begin(&format!("user-{number}"), address(last));
+        let mut under_way: Vec<_> = (0..AT_ONCE).map(|number| begin(number, 1)).collect();
+        assert!(under_way.iter().all(Result::is_ok));
+        assert!(matches!(begin(AT_ONCE, 1), Err(COME_AGAIN)));
+        assert!(begin(AT_ONCE, 2).is_ok());
+        drop(under_way.pop());
+        assert!(begin(AT_ONCE, 1).is_ok());
+        drop(under_way);
+        assert!(limits.under_way().is_empty());
     }
 
     #[test]

@@ -60,6 +60,10 @@ impl Drop for RequestUnderWay {
     }
 }
 
+/// Bytes that a connection reads in one turn. More, and a client that sends faster than we read, such as a chunk extension
+/// without an end, keeps its worker from all other connections; fewer, and large bodies cost more turns.
+const TURN_BYTES: usize = 64 * 1024;
+
 /// A stream that fails with [`io::ErrorKind::TimedOut`] when its client has been waited for too long.
 #[derive(Debug)]
 pub struct BoundedStream<S> {
@@ -68,6 +72,8 @@ pub struct BoundedStream<S> {
     patience: Patience,
     checks: Interval,
     has_written: bool,
+    /// Bytes read since it last had to wait.
+    read_in_turn: usize,
     /// Since when the client does not take what is written.
     blocked_since: Option<Instant>,
     /// Given back with the connection.
@@ -88,6 +94,7 @@ impl<S> BoundedStream<S> {
             patience,
             checks,
             has_written: false,
+            read_in_turn: 0,
             blocked_since: None,
             _place: place,
         }
@@ -122,7 +129,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for BoundedStream<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.check(cx)?;
-        Pin::new(&mut this.stream).poll_read(cx, buffer)
+        if this.read_in_turn >= TURN_BYTES {
+            // actix-http reads until there is nothing to read.
+            this.read_in_turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        this.read_in_turn = match read {
+            Poll::Ready(_) => this.read_in_turn + (buffer.filled().len() - before),
+            Poll::Pending => 0,
+        };
+        read
     }
 }
 
@@ -159,5 +178,39 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for BoundedStream<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use futures_util::FutureExt;
+    use prometheus_client::metrics::counter::Counter;
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::http_server::places::Places;
+
+    #[tokio::test]
+    async fn client_that_sends_faster_than_we_read_gives_others_their_turn() {
+        let hour = Duration::from_hours(1);
+        let patience = Patience {
+            head: hour,
+            answer: hour,
+            check_every: hour,
+        };
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let place = Places::new(1, Vec::new(), Counter::default()).take(peer);
+        let endless = tokio::io::repeat(b'x');
+        let mut stream = BoundedStream::new(endless, patience, place.expect("a place"));
+        let mut reading = Box::pin(async {
+            let mut buffer = [0; 1024];
+            for _ in 0..TURN_BYTES * 3 / 2 / buffer.len() {
+                stream.read_exact(&mut buffer).await.expect("read");
+            }
+        });
+        assert!(reading.as_mut().now_or_never().is_none(), "its turn ends");
+        reading.await;
     }
 }
