@@ -102,8 +102,18 @@ impl Targets {
             .cloned()
     }
 
-    /// The endpoints of claims that are to be loaded first.
-    pub(crate) fn missing(&self, claims: &[Claim]) -> Vec<(TenantId, EndpointId)> {
+    /// The endpoints of claims that are to be loaded first. Where there is no room for them the cache starts anew, here and not
+    /// while they are loaded: what the claims have in the cache goes with it, and has to be loaded with the rest.
+    pub(crate) fn missing(&mut self, claims: &[Claim]) -> Vec<(TenantId, EndpointId)> {
+        let missing = self.not_cached(claims);
+        if self.cache.len() + missing.len() <= MAX_CACHED {
+            return missing;
+        }
+        self.cache.clear();
+        self.not_cached(claims)
+    }
+
+    fn not_cached(&self, claims: &[Claim]) -> Vec<(TenantId, EndpointId)> {
         let missing: HashSet<_> = claims
             .iter()
             .filter(|claim| self.get(claim).is_none())
@@ -124,9 +134,6 @@ impl Targets {
     ) -> Result<(), StoreError> {
         if missing.is_empty() {
             return Ok(());
-        }
-        if self.cache.len() + missing.len() > MAX_CACHED {
-            self.cache.clear();
         }
         match endpoints::load(conn, &self.keys, missing).await {
             Err(StoreError::Corrupt(_)) => self.load_one_by_one(conn, missing).await,
@@ -170,6 +177,9 @@ impl Targets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 #[cfg(test)]
 #[path = "../../../fuzz/checks/endpoint_url.rs"]
