@@ -42,6 +42,8 @@ const MAX_WAITING: usize = 4_096;
 /// How long events are stored one by one while none of them is taken. Longer, and callers wait for a PostgreSQL that takes
 /// nothing; shorter, and events that it never takes are in the way of those behind them.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
+/// Of so many it is not one alone, which may have waited for a connection.
+const MIN_REFUSALS: usize = 2;
 /// How long a request waits to be stored before its caller is told to try again; whether it was is open then.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -218,15 +220,17 @@ impl Writer {
     /// Stores each in a commit of its own, so that one that can't be stored is in nobody's way, until it is PostgreSQL
     /// that takes nothing: the rest is told so at once.
     async fn store_each_alone(&self, gathered: Vec<Waiting>) {
-        let mut refused_from = Instant::now();
+        let (mut refused_from, mut refusals) = (Instant::now(), 0);
         for one in gathered {
-            let stored = if refused_from.elapsed() < REFUSED_FOR {
+            let stored = if refusals < MIN_REFUSALS || refused_from.elapsed() < REFUSED_FOR {
                 self.store_alone(&one).await
             } else {
                 Err(ApiError::Unavailable("it takes no events now".to_owned()))
             };
-            if !matches!(stored, Err(ApiError::Unavailable(_))) {
-                refused_from = Instant::now();
+            if matches!(stored, Err(ApiError::Unavailable(_))) {
+                refusals += 1;
+            } else {
+                (refused_from, refusals) = (Instant::now(), 0);
             }
             one.answer(stored);
         }

@@ -43,9 +43,11 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// After so many failures of a whole batch its results are written one by one: it may be one of them that fails.
 const WHOLE_TRIES: u32 = 3;
 
-/// After so many tries a result that is refused is written without what may be at fault. Fewer, and a disk that is full for a
-/// moment costs responses; more, and what is at fault holds its permit for longer.
-const REFUSED_OFTEN: u32 = 8;
+/// Between two passes in which some results are written and others refused.
+const AMONG_OTHERS: Duration = Duration::from_millis(100);
+/// After so many passes in which no result is taken, one that is refused is written without what may be at fault. Fewer, and
+/// a disk that is full for a moment costs responses; more, and what is at fault holds its permit for longer.
+const REFUSED_ALONE: u32 = 8;
 
 /// How a lease ends.
 #[derive(Debug)]
@@ -172,7 +174,7 @@ impl Recorder {
         let give_up = self.give_up.clone();
         let writing = self.write_again_and_again(batch);
         if give_up.run_until_cancelled(writing).await.is_none() {
-            let count = batch.finished.len() + batch.unused.len();
+            let count = batch.open_leases();
             warn!(
                 count,
                 "Stopped before {count} results were written, their leases will expire"
@@ -184,21 +186,27 @@ impl Recorder {
     async fn write_again_and_again(&mut self, batch: &mut Batch) {
         let mut tries = 0_u32;
         loop {
+            let before = batch.open_leases();
             let written = if tries < WHOLE_TRIES {
                 self.write_whole(batch).await
             } else {
-                self.write_one_by_one(batch, tries >= REFUSED_OFTEN).await
+                self.write_one_by_one(batch, tries - WHOLE_TRIES).await
             };
             tries = tries.saturating_add(1);
             match written {
                 Ok(()) => return self.watch.worked(),
                 Err(error) if error.may_pass() => {
-                    let wait = self.watch.failed(&error);
+                    let wait = if batch.open_leases() < before {
+                        self.watch.worked();
+                        AMONG_OTHERS
+                    } else {
+                        self.watch.failed(&error)
+                    };
                     tokio::time::sleep(wait).await;
                     self.take_more(batch);
                 }
                 // Not PostgreSQL's state but one of the results is at fault, and the others must not wait for it.
-                Err(_) => tries = WHOLE_TRIES,
+                Err(_) => tries = tries.max(WHOLE_TRIES),
             }
         }
     }
@@ -226,40 +234,43 @@ impl Recorder {
         Ok(())
     }
 
-    /// Ends each lease in a transaction of its own, and what has been refused `often` without what may be at fault.
-    async fn write_one_by_one(&self, batch: &mut Batch, often: bool) -> Result<(), StoreError> {
+    /// Ends each lease in a transaction of its own, and what is refused again without what may be at fault.
+    async fn write_one_by_one(&self, batch: &mut Batch, passes: u32) -> Result<(), StoreError> {
         let mut records = OneByOne::through(&mut batch.finished);
         while let Some(one) = records.next() {
             let recorded = self.record(slice::from_ref(one)).await;
             records.note(recorded);
-        }
-        let finished = records.end();
-        if often {
-            // From the back, so that the places of the others stay what they are.
-            for place in finished.refused.into_iter().rev() {
-                if self
-                    .end_refused(&batch.finished[place], finished.ended > 0)
-                    .await
-                {
-                    drop(batch.finished.swap_remove(place));
-                }
-            }
         }
         let mut returns = OneByOne::through(&mut batch.unused);
         while let Some(one) = returns.next() {
             let given_back = self.give_back(slice::from_ref(one)).await;
             returns.note(given_back);
         }
-        let unused = returns.end();
-        if often && finished.ended + unused.ended > 0 {
-            for place in unused.refused.into_iter().rev() {
-                let refused = batch.unused.swap_remove(place);
-                give_up(&refused, &StoreError::Refused("again and again".to_owned()));
+        let (finished, unused) = (records.end(), returns.end());
+        let are_others_taken = finished.ended > 0;
+        if passes >= REFUSED_ALONE || (passes > 0 && are_others_taken) {
+            // From the back, so that the places of the others stay what they are.
+            for place in finished.refused.into_iter().rev() {
+                if self
+                    .end_refused(&batch.finished[place], are_others_taken)
+                    .await
+                {
+                    drop(batch.finished.swap_remove(place));
+                }
+            }
+            for place in unused
+                .refused
+                .into_iter()
+                .rev()
+                .filter(|_| are_others_taken)
+            {
+                give_up(&batch.unused.swap_remove(place), "it was refused again");
             }
         }
         let waits_for = finished.waits_for.or(unused.waits_for);
-        let is_open = !batch.finished.is_empty() || !batch.unused.is_empty();
-        waits_for.filter(|_| is_open).map_or(Ok(()), Err)
+        waits_for
+            .filter(|_| batch.open_leases() > 0)
+            .map_or(Ok(()), Err)
     }
 
     /// Ends what PostgreSQL refuses again and again; whether it is ended. First without what the receiver sent: a value that
@@ -283,7 +294,7 @@ impl Recorder {
                 true
             }
             Err(error @ StoreError::Refused(_)) if although_others_are_taken => {
-                give_up(refused, &error);
+                give_up(refused, error);
                 true
             }
             Err(error) => {

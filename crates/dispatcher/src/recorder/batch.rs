@@ -21,6 +21,13 @@ pub(super) struct Batch {
     pub(super) circuit_changes: Vec<((TenantId, EndpointId), Change)>,
 }
 
+impl Batch {
+    /// Leases that have not been ended yet, or perhaps have.
+    pub(super) fn open_leases(&self) -> usize {
+        self.finished.len() + self.unused.len()
+    }
+}
+
 impl Extend<Ended> for Batch {
     fn extend<I: IntoIterator<Item = Ended>>(&mut self, more: I) {
         for one in more {

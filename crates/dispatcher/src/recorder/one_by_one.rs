@@ -75,7 +75,14 @@ impl<'a, T: Ending> OneByOne<'a, T> {
                 self.outcome.waits_for = Some(error);
                 self.staying += 1;
             }
-            Err(error) => give_up(&self.open.swap_remove(self.staying), &error),
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                let cause = cause.unwrap_or_default();
+                give_up(
+                    &self.open.swap_remove(self.staying),
+                    format_args!("{error} {cause}"),
+                );
+            }
         }
     }
 
@@ -85,8 +92,7 @@ impl<'a, T: Ending> OneByOne<'a, T> {
 }
 
 /// Leaves a lease to its end, after which the attempt shows as lost.
-pub(super) fn give_up(ending: &impl Ending, error: &StoreError) {
+pub(super) fn give_up(ending: &impl Ending, why: impl std::fmt::Display) {
     let id = ending.delivery_id();
-    let cause = std::error::Error::source(error).map(ToString::to_string);
-    error!(delivery.id = %id, cause, "A lease can't be ended, it will expire: {error}");
+    error!(delivery.id = %id, "A lease can't be ended, it will expire: {why}");
 }

@@ -228,6 +228,11 @@ async fn a_redelivery_goes_past_an_open_circuit_and_closes_it() {
     stage.publish(COUNT).await;
     stage.wait_for_open().await;
     stage.dead.answer(Answer::status(200));
+    // What is being sent can't be replayed.
+    stage
+        .world
+        .wait_for_queue("lease_token IS NOT NULL", 0)
+        .await;
     let original = stage.deliveries().await[0].id;
     stage.world.replay_express(original).await;
     stage
