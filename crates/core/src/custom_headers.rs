@@ -208,7 +208,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_accepted_stays_on_its_line(name: String, value: String) {
+        fn whatever_is_accepted_stays_on_its_line(
+            name in "X-[a-z]{1,8}|.{0,8}",
+            // Among any characters at all the few that matter would never come under a good name.
+            value in "[ -~\r\n\0]{0,20}|.{0,20}",
+        ) {
             if let Ok(headers) = parse_one(&name, &value) {
                 for (name, value) in headers.iter() {
                     prop_assert!(name.as_str().bytes().all(|byte| byte.is_ascii_graphic()));

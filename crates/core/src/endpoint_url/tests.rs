@@ -92,6 +92,8 @@ fn what_parsers_disagree_about_is_refused() {
         ("https://exam\nple.com/", Error::ForbiddenCharacter),
         ("https://example.com/\u{a0}", Error::ForbiddenCharacter),
         ("https://example.com/\u{85}", Error::ForbiddenCharacter),
+        ("https://example.com/\0", Error::ForbiddenCharacter),
+        ("https://example.com/\u{7f}", Error::ForbiddenCharacter),
         ("https://example.com\\@evil/", Error::ForbiddenCharacter),
         ("https://user:pass@example.com/", Error::Credentials),
         ("https://@example.com/", Error::Credentials),

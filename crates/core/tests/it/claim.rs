@@ -16,7 +16,7 @@ use reprise_testkit::claims::claim_fairly;
 use tokio::task::JoinSet;
 
 use crate::attempts::delivered;
-use crate::world::{MARGIN, TIMEOUT, World, disabled, event, request, settings};
+use crate::world::{MARGIN, TIMEOUT, World, begin, commit, disabled, event, request, settings};
 
 #[tokio::test]
 async fn four_that_claim_at_once_get_every_delivery_once() {
@@ -417,6 +417,29 @@ async fn only_the_claims_commit_does_not_wait_for_the_disk() {
     assert_eq!(world.claim(10).await.len(), 1);
     assert_eq!(world.claim_express(10).await.len(), 1);
     assert_eq!(world.texts("SHOW synchronous_commit").await, before);
+}
+
+#[tokio::test]
+async fn publishing_and_recording_wait_for_the_disk() {
+    const SETTING: &str = "SHOW synchronous_commit";
+    let (mut world, account, _) = World::with_endpoint(settings()).await;
+    world.sql("SET synchronous_commit = on").await;
+    begin(&mut world.conn).await;
+    world.publish(account, &event(b"1")).await;
+    assert_eq!(world.texts(SETTING).await, ["on"], "published");
+    commit(&mut world.conn).await;
+
+    begin(&mut world.conn).await;
+    let claim = world.claim(1).await.remove(0);
+    assert_eq!(world.texts(SETTING).await, ["off"], "so it shows here");
+    commit(&mut world.conn).await;
+
+    begin(&mut world.conn).await;
+    recording::record(&mut world.conn, world.dispatcher, &[delivered(&claim)])
+        .await
+        .expect("recorded");
+    assert_eq!(world.texts(SETTING).await, ["on"], "recorded");
+    commit(&mut world.conn).await;
 }
 
 #[tokio::test]
