@@ -88,12 +88,12 @@ impl PlayedDispatcher {
         let request = ClaimRequest {
             claimant: Claimant::new(self.id),
             max_rows,
-            free: 1_000,
+            free: i32::MAX,
             max_payload_bytes: i64::MAX,
             lease_margin: LEASE_MARGIN,
             caps: Caps {
                 per_endpoint: max_rows,
-                per_tenant: max_rows,
+                per_tenant: i32::MAX,
             },
             in_flight: &InFlight::default(),
         };
