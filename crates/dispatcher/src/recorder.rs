@@ -198,6 +198,7 @@ impl Recorder {
                 Err(error) if error.may_pass() => {
                     let wait = if batch.open_leases() < before {
                         self.watch.worked();
+                        self.give_places_back(batch).await;
                         AMONG_OTHERS
                     } else {
                         self.watch.failed(&error)
@@ -209,6 +210,13 @@ impl Recorder {
                 Err(_) => tries = tries.max(WHOLE_TRIES),
             }
         }
+    }
+
+    /// Gives back the permits of those that are written: others are claimed with them, while what is refused keeps its own.
+    async fn give_places_back(&self, batch: &mut Batch) {
+        let changes = std::mem::take(&mut batch.circuit_changes);
+        self.change_circuits(&changes).await;
+        batch.permits.truncate(batch.open_leases());
     }
 
     /// Takes what has come meanwhile, which shall not wait for what is at fault: no more than there are permits.

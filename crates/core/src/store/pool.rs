@@ -34,14 +34,14 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An error of something that was done with a connection.
 pub trait ConnectionFault {
-    /// Whether PostgreSQL could not do it now. The connection is not used again then: behind it there may be a server that
-    /// takes no writes any more, or nobody.
+    /// Whether PostgreSQL was not available. The connection is not used again then: behind it there may be a server that
+    /// takes no writes any more, or nobody. One through which something was refused is as good as before.
     fn is_unavailable(&self) -> bool;
 }
 
 impl ConnectionFault for StoreError {
     fn is_unavailable(&self) -> bool {
-        self.may_pass()
+        matches!(self, Self::Unavailable(_))
     }
 }
 
