@@ -5,6 +5,7 @@
 //! refused because of another.
 
 mod together;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use crate::subscriptions::SubscriptionCache;
 use crate::wake_up::WakeUp;
 use together::{MAX_TRIES, Outcome, find_stored, keep_changing, store_together};
 pub use together::{StoredEvents, publish};
+use waiting::Waiting;
 
 /// Commits under way at once. With one, PostgreSQL has nothing to do while the disk writes; with more, commits get
 /// smaller and cost more each.
@@ -53,15 +55,6 @@ pub struct Ingest {
     /// For tenants with many endpoints, whose events make commits of their own.
     wide_door: mpsc::Sender<Waiting>,
     cache: Arc<SubscriptionCache>,
-}
-
-/// An event whose caller waits.
-struct Waiting {
-    tenant_id: TenantId,
-    event: Arc<NewEvent>,
-    /// How often its tenant's endpoints have changed under it.
-    tries: usize,
-    answer: oneshot::Sender<Result<StoredEvents, ApiError>>,
 }
 
 impl Ingest {
@@ -281,30 +274,5 @@ async fn gather_enough(arrivals: &mut mpsc::Receiver<Waiting>, gathered: &mut Ve
         && let Some(one) = arrivals.recv().await
     {
         gathered.push(one);
-    }
-}
-
-impl Waiting {
-    fn wanted(&self) -> (TenantId, &[NewEvent]) {
-        (self.tenant_id, std::slice::from_ref(self.event.as_ref()))
-    }
-
-    /// Tells the caller what has come of it; gives it back if nothing has.
-    fn tell(mut self, outcome: Outcome) -> Option<Self> {
-        match outcome {
-            Outcome::Decided(stored) => self.answer(stored),
-            Outcome::NoRoom => return Some(self),
-            Outcome::EndpointsChanged if self.tries < MAX_TRIES => {
-                self.tries += 1;
-                return Some(self);
-            }
-            Outcome::EndpointsChanged => self.answer(Err(keep_changing())),
-        }
-        None
-    }
-
-    /// Tells the caller, unless that one has gone.
-    fn answer(self, stored: Result<StoredEvents, ApiError>) {
-        let _ = self.answer.send(stored);
     }
 }

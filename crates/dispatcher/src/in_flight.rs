@@ -195,7 +195,7 @@ impl Capacity {
         std::mem::take(&mut self.shared.books().ended_at_limited)
     }
 
-    /// What is in flight now, for the claim.
+    /// What is in flight now, for the claim that is about to be made: who was held back at the last one is forgotten.
     pub(crate) fn in_flight(&self) -> InFlight {
         let (limits, now) = (self.shared.limits, Instant::now());
         let mut books = self.shared.books();

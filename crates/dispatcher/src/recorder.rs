@@ -4,6 +4,7 @@
 //! because of one.
 
 mod batch;
+mod ended;
 mod one_by_one;
 
 use std::collections::HashSet;
@@ -27,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::outage::Watch;
 use crate::wakeup::Wakeup;
 use batch::Batch;
+pub(crate) use ended::{Ended, Outcome};
 use one_by_one::{OneByOne, give_up};
 
 /// Results in one transaction at most. More, and one commit keeps many permits; fewer, and commits cost more than what
@@ -49,46 +51,6 @@ const AMONG_OTHERS: Duration = Duration::from_millis(100);
 /// a disk that is full for a moment costs responses; more, and what is at fault holds its permit for longer.
 const REFUSED_ALONE: u32 = 8;
 
-/// How a lease ends.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// With an attempt.
-    Finished(Box<FinishedAttempt>),
-    /// Nothing was sent.
-    Unused(UnusedLease),
-}
-
-impl Outcome {
-    /// How long the attempt took, if anything was sent.
-    pub(crate) fn took(&self) -> Option<Duration> {
-        match self {
-            Self::Finished(finished) if !finished.attempt.request_headers.is_empty() => {
-                finished.attempt.duration
-            }
-            Self::Finished(_) | Self::Unused(_) => None,
-        }
-    }
-}
-
-/// A lease that is to be ended, with the permit that its delivery holds until then.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) outcome: Outcome,
-    pub(crate) permit: Option<Permit>,
-    /// When the response had been read, if there was a request.
-    pub(crate) at: Instant,
-}
-
-impl Ended {
-    /// Whether somebody waits for it.
-    fn is_awaited(&self) -> bool {
-        match &self.outcome {
-            Outcome::Finished(finished) => finished.is_express,
-            Outcome::Unused(_) => false,
-        }
-    }
-}
-
 /// The one task that ends leases.
 pub(crate) struct Recorder {
     pub(crate) database: Database,
@@ -109,15 +71,11 @@ impl Recorder {
         while self.gather(&mut gathered).await {
             let mut batch = Batch::default();
             self.take(&mut gathered, &mut batch);
+            self.metrics.record_batch.observe_count(batch.open_leases());
             failpoint::hit("before_record");
             self.write_until_done(&mut batch).await;
             failpoint::hit("after_record");
-            self.metrics.record_batch.observe_count(batch.permits.len());
-            for at in &batch.ended_at {
-                self.metrics.record_wait_seconds.observe(at.elapsed());
-            }
-            self.change_circuits(&batch.circuit_changes).await;
-            drop(batch.permits);
+            self.settle(&mut batch).await;
         }
     }
 
@@ -138,7 +96,17 @@ impl Recorder {
         self.circuits.judge(finished, Instant::now())
     }
 
-    /// Before the permits are given back, so that whoever is claimed for then finds the circuits as they are now.
+    /// What follows from what is written: circuits change, and then the permits are given back, so that whoever is claimed
+    /// for with them finds the circuits as they are now. What is still open keeps as many.
+    async fn settle(&self, batch: &mut Batch) {
+        for at in batch.ended_at.drain(..) {
+            self.metrics.record_wait_seconds.observe(at.elapsed());
+        }
+        let changes = std::mem::take(&mut batch.circuit_changes);
+        self.change_circuits(&changes).await;
+        batch.permits.truncate(batch.open_leases());
+    }
+
     async fn change_circuits(&self, changes: &[((TenantId, EndpointId), Change)]) {
         if changes.is_empty() || self.give_up.is_cancelled() {
             return;
@@ -198,7 +166,7 @@ impl Recorder {
                 Err(error) if error.may_pass() => {
                     let wait = if batch.open_leases() < before {
                         self.watch.worked();
-                        self.give_places_back(batch).await;
+                        self.settle(batch).await;
                         AMONG_OTHERS
                     } else {
                         self.watch.failed(&error)
@@ -210,13 +178,6 @@ impl Recorder {
                 Err(_) => tries = tries.max(WHOLE_TRIES),
             }
         }
-    }
-
-    /// Gives back the permits of those that are written: others are claimed with them, while what is refused keeps its own.
-    async fn give_places_back(&self, batch: &mut Batch) {
-        let changes = std::mem::take(&mut batch.circuit_changes);
-        self.change_circuits(&changes).await;
-        batch.permits.truncate(batch.open_leases());
     }
 
     /// Takes what has come meanwhile, which shall not wait for what is at fault: no more than there are permits.

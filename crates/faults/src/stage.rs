@@ -173,6 +173,31 @@ impl Stage {
         usize::try_from(self.sql.number(&held).await).expect("a count")
     }
 
+    /// Waits until more than `count` deliveries are leased, and returns how many are.
+    ///
+    /// # Panics
+    ///
+    /// When that takes too long.
+    pub async fn wait_for_leased(&self, count: usize) -> usize {
+        let leased = poll_until(PATIENCE, async || {
+            let leased = self.leased().await;
+            (leased > count).then_some(leased)
+        });
+        leased.await.expect("something is in flight")
+    }
+
+    /// Waits until a dispatcher holds something.
+    ///
+    /// # Panics
+    ///
+    /// When that takes too long.
+    pub async fn wait_until_busy(&self, dispatcher: &Dispatcher) {
+        let is_busy = poll_until(PATIENCE, async || {
+            (self.held_by(dispatcher).await > 0).then_some(())
+        });
+        is_busy.await.expect("it has something in flight");
+    }
+
     /// Waits until a dispatcher's peers have judged it dead, and freed what it held.
     ///
     /// # Panics

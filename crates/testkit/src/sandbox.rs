@@ -11,16 +11,21 @@ use std::{
 const INSIDE: &str = "REPRISE_TEST_SANDBOX";
 
 /// Runs the cases of the test `name` (its path, as `--exact` takes it), all at once: each in a process of its own, whose
-/// network has nothing but loopback, and whose mounts are its own. `work` runs in there.
+/// network has nothing but loopback, and whose mounts are its own. `work` runs in there, with a runtime.
 ///
 /// # Panics
 ///
 /// When a case fails, or the operating system does not permit this, which takes root: a test that could not run has not
 /// passed.
-pub fn run(name: &str, cases: &[&str], work: impl FnOnce(&str)) {
+pub fn run(name: &str, cases: &[&str], work: impl AsyncFnOnce(&str)) {
     if let Some(case) = inside() {
         must("ip", &["link", "set", "lo", "up"]);
-        return work(&case);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(3)
+            .enable_all()
+            .build()
+            .expect("a runtime can be built");
+        return runtime.block_on(work(&case));
     }
     let probe = unshare().arg("true").output();
     assert!(

@@ -1,5 +1,7 @@
 //! API keys.
 
+mod listing;
+
 use diesel::dsl::now;
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, IntoSql, JoinOnDsl, OptionalExtension, QueryDsl,
@@ -15,6 +17,7 @@ use super::users::read_scopes;
 use crate::display_name::DisplayName;
 use crate::ids::{ApiKeyId, TenantId, UserId};
 use crate::scope::Scopes;
+pub use listing::{ListedApiKey, list};
 
 /// Keys of a user at most, expired ones included. More, and nobody knows any longer which are in use; a program needs
 /// one, and two while it changes from one to the next.
@@ -58,27 +61,6 @@ pub struct NewApiKey<'a> {
     pub scopes: &'a Scopes,
     /// When it ends by itself.
     pub expires_at: Option<OffsetDateTime>,
-}
-
-/// An API key as its tenant sees it. Revoked ones are never listed.
-#[derive(Clone, Debug)]
-pub struct ListedApiKey {
-    /// The id.
-    pub id: ApiKeyId,
-    /// Whose key it is.
-    pub user_id: UserId,
-    /// For people.
-    pub name: String,
-    /// The part of the key that is no secret.
-    pub prefix: String,
-    /// What it may do, as far as its user may.
-    pub scopes: Scopes,
-    /// When it ends by itself.
-    pub expires_at: Option<OffsetDateTime>,
-    /// Its last use, exact to a minute.
-    pub last_used_at: Option<OffsetDateTime>,
-    /// When it was made.
-    pub created_at: OffsetDateTime,
 }
 
 /// What came of keeping a new key.
@@ -146,66 +128,6 @@ async fn insert_row(
         .returning(api_keys::created_at)
         .get_result(conn)
         .await?)
-}
-
-/// Lists a tenant's keys, newest first.
-///
-/// Index: `api_keys_live_idx`.
-///
-/// # Errors
-///
-/// [`StoreError`] when PostgreSQL can't be asked.
-pub async fn list(
-    conn: &mut AsyncPgConnection,
-    tenant_id: TenantId,
-    before: Option<ApiKeyId>,
-    limit: i64,
-) -> Result<Vec<ListedApiKey>, StoreError> {
-    type Row = (
-        uuid::Uuid,
-        i64,
-        String,
-        String,
-        Vec<Option<String>>,
-        Option<OffsetDateTime>,
-        Option<OffsetDateTime>,
-        OffsetDateTime,
-    );
-    let before = before.map_or(uuid::Uuid::max(), ApiKeyId::as_uuid);
-    let rows: Vec<Row> = api_keys::table
-        .filter(api_keys::tenant_id.eq(tenant_id.as_uuid()))
-        .filter(api_keys::id.lt(before))
-        .filter(api_keys::revoked_at.is_null())
-        .order(api_keys::id.desc())
-        .limit(limit)
-        .select((
-            api_keys::id,
-            api_keys::user_id,
-            api_keys::name,
-            api_keys::prefix,
-            api_keys::scopes,
-            api_keys::expires_at,
-            api_keys::last_used_at,
-            api_keys::created_at,
-        ))
-        .load(conn)
-        .await?;
-    rows.into_iter()
-        .map(
-            |(id, user_id, name, prefix, scopes, expires_at, last_used_at, created_at)| {
-                Ok(ListedApiKey {
-                    id: ApiKeyId::from_uuid(id),
-                    user_id: UserId(user_id),
-                    name,
-                    prefix,
-                    scopes: read_scopes(scopes)?,
-                    expires_at,
-                    last_used_at,
-                    created_at,
-                })
-            },
-        )
-        .collect()
 }
 
 /// Ends a key. False when the tenant has no such key, or has ended it before.

@@ -16,7 +16,7 @@ pub(super) struct Batch {
     pub(super) finished: Vec<FinishedAttempt>,
     pub(super) unused: Vec<UnusedLease>,
     pub(super) permits: Vec<Permit>,
-    /// When the responses had been read.
+    /// When the responses had been read, of those whose wait has not been noted yet.
     pub(super) ended_at: Vec<Instant>,
     pub(super) circuit_changes: Vec<((TenantId, EndpointId), Change)>,
 }

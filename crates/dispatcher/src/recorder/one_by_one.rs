@@ -33,12 +33,12 @@ pub(super) struct OneByOne<'a, T> {
     open: &'a mut Vec<T>,
     /// So many stay, at the front.
     staying: usize,
-    outcome: Outcome,
+    pass: Pass,
 }
 
-/// What became of them.
+/// What a pass through them came to.
 #[derive(Debug, Default)]
-pub(super) struct Outcome {
+pub(super) struct Pass {
     /// How many were ended.
     pub(super) ended: usize,
     /// The places of those that were refused, in their order.
@@ -52,7 +52,7 @@ impl<'a, T: Ending> OneByOne<'a, T> {
         Self {
             open,
             staying: 0,
-            outcome: Outcome::default(),
+            pass: Pass::default(),
         }
     }
 
@@ -66,28 +66,27 @@ impl<'a, T: Ending> OneByOne<'a, T> {
         match result {
             Ok(()) => {
                 drop(self.open.swap_remove(self.staying));
-                self.outcome.ended += 1;
+                self.pass.ended += 1;
             }
             Err(error) if error.may_pass() => {
                 if matches!(error, StoreError::Refused(_)) {
-                    self.outcome.refused.push(self.staying);
+                    self.pass.refused.push(self.staying);
                 }
-                self.outcome.waits_for = Some(error);
+                self.pass.waits_for = Some(error);
                 self.staying += 1;
             }
             Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                let cause = cause.unwrap_or_default();
+                let error = anyhow::Error::new(error);
                 give_up(
                     &self.open.swap_remove(self.staying),
-                    format_args!("{error} {cause}"),
+                    format_args!("{error:#}"),
                 );
             }
         }
     }
 
-    pub(super) fn end(self) -> Outcome {
-        self.outcome
+    pub(super) fn end(self) -> Pass {
+        self.pass
     }
 }
 

@@ -237,3 +237,34 @@ async fn endpoints_that_hang_leave_places_to_those_of_their_tenant_that_answer()
     let hanging = receiver.received().iter().filter(|one| hang(one)).count();
     assert_eq!(hanging, 12, "three quarters");
 }
+
+#[tokio::test]
+async fn endpoints_that_turn_out_to_have_nothing_take_no_place_from_those_that_have() {
+    let database = TestDatabase::create().await;
+    let (idle, busy) = (
+        World::create(database.url()).await,
+        World::create(database.url()).await,
+    );
+    let receiver = Receiver::start().await;
+    for _ in 0..6 {
+        idle.endpoint(&settings(&receiver.url("/idle"))).await;
+    }
+    // Four places for what is not express.
+    let limits = [("REPRISE_MAX_IN_FLIGHT", "8")];
+    let _dispatcher = Dispatcher::start_with(database.url(), &limits).await;
+    idle.publish(b"{}").await;
+    receiver.wait_for(6, PATIENCE).await;
+    // Two places are taken, for longer than the test waits: the idle ones' tenant has less, and comes first.
+    receiver.answer_on("/hangs", Answer::hang());
+    let mut hanging = settings(&receiver.url("/hangs"));
+    hanging.timeout = Duration::from_secs(60);
+    busy.endpoint(&hanging).await;
+    for _ in 0..2 {
+        busy.publish(b"{}").await;
+    }
+    receiver.wait_for(8, PATIENCE).await;
+    let healthy = busy.endpoint(&settings(&receiver.url("/healthy"))).await;
+    busy.publish_quietly(b"{}").await;
+    busy.wait_for_status(healthy, DeliveryStatus::Delivered)
+        .await;
+}

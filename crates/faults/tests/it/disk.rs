@@ -17,14 +17,7 @@ const SLOWEST_ANSWER: Duration = Duration::from_secs(20);
 
 /// Runs a test of this file with mounts of its own.
 fn with_mounts(test: &str, work: impl AsyncFnOnce()) {
-    sandbox::run(&format!("disk::{test}"), &["alone"], |_| {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(3)
-            .enable_all()
-            .build()
-            .expect("a runtime can be built");
-        runtime.block_on(work());
-    });
+    sandbox::run(&format!("disk::{test}"), &["alone"], async |_| work().await);
 }
 
 /// Fills the disk while events are published, until callers are told to come again and the log says why.

@@ -8,7 +8,6 @@ use reprise_faults::stage::{MAX_IN_FLIGHT, PATIENCE, Setting, Stage, tell};
 use reprise_testkit::cluster::Cluster;
 use reprise_testkit::journal::Journal;
 use reprise_testkit::network::{FAR, NETWORKS, Network, POSTGRES, RECEIVER};
-use reprise_testkit::polling::poll_until;
 use reprise_testkit::receiver::{Answer, Receiver};
 use reprise_testkit::sandbox;
 
@@ -78,14 +77,7 @@ fn directions(which: &str, home: Ipv4Addr) -> Vec<(Ipv4Addr, Ipv4Addr)> {
 
 /// Runs a test of this file, each cut in a sandbox of its own.
 fn each_cut(test: &str, work: impl AsyncFnOnce(&str)) {
-    sandbox::run(&format!("namespaces::{test}"), &CUTS, |which| {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .expect("a runtime can be built");
-        runtime.block_on(work(which));
-    });
+    sandbox::run(&format!("namespaces::{test}"), &CUTS, work);
 }
 
 #[test]
@@ -125,10 +117,7 @@ fn dispatcher_whose_cable_to_postgresql_is_cut_is_replaced_and_loses_nothing() {
                 .stage
                 .dispatcher_on(scene.network.far(), &scene.url)
                 .await;
-            let is_busy = poll_until(PATIENCE, async || {
-                (scene.stage.held_by(&cut_off).await > 0).then_some(())
-            });
-            is_busy.await.expect("it has something in flight");
+            scene.stage.wait_until_busy(&cut_off).await;
             let began = Instant::now();
             scene.cut(which, POSTGRES);
             scene.stage.wait_until_judged(&cut_off).await;
@@ -136,10 +125,7 @@ fn dispatcher_whose_cable_to_postgresql_is_cut_is_replaced_and_loses_nothing() {
             tokio::time::sleep_until((began + CUT_FOR).into()).await;
             scene.heal(which, POSTGRES);
             // It takes part again.
-            let is_back = poll_until(PATIENCE, async || {
-                (scene.stage.held_by(&cut_off).await > 0).then_some(())
-            });
-            is_back.await.expect("it works again");
+            scene.stage.wait_until_busy(&cut_off).await;
             scene.stage.dispatchers.push(cut_off);
             scene.stage.wait_for_more(20).await;
             let verdict = scene.stage.settle().await;

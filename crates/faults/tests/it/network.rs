@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use reprise_faults::repeat::each;
-use reprise_faults::stage::{MAX_IN_FLIGHT, PATIENCE, Setting, Stage, tell};
+use reprise_faults::stage::{MAX_IN_FLIGHT, Setting, Stage, tell};
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::fixture::Api;
 use reprise_testkit::link::{Flow, Link};
-use reprise_testkit::polling::poll_until;
 
 /// What is cut: what goes to PostgreSQL, what comes from it, or both.
 const CUTS: [(&str, Flow, Flow); 3] = [
@@ -29,10 +28,7 @@ fn dispatcher_that_is_cut_off_from_postgresql_is_replaced_and_loses_nothing() {
         let (link, url) = Link::to_postgres(database.url()).await;
         let cut_off = stage.dispatcher_at(&url, &[]).await;
         stage.wait_for_more(20).await;
-        let is_busy = poll_until(PATIENCE, async || {
-            (stage.held_by(&cut_off).await > 0).then_some(())
-        });
-        is_busy.await.expect("it has something in flight");
+        stage.wait_until_busy(&cut_off).await;
         link.set(*to_server, *to_client);
         stage.wait_until_judged(&cut_off).await;
         stage.wait_for_more(20).await;

@@ -36,16 +36,19 @@ fn postgresql_that_crashes_under_load_costs_what_was_in_flight_at_most() {
     });
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn postgresql_that_stands_still_is_answered_503_and_nothing_is_doubled_when_it_goes_on() {
-    let cluster = Cluster::start().await;
-    // Slow, so that there are results to be held; and no backlog.
-    let setting = Setting {
+/// Slow, so that there are results to be held; and no backlog.
+fn slow() -> Setting {
+    Setting {
         delay: Duration::from_millis(400),
         pause: Duration::from_millis(100),
         ..Setting::default()
-    };
-    let mut stage = Stage::start(cluster.url(), &setting).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn postgresql_that_stands_still_is_answered_503_and_nothing_is_doubled_when_it_goes_on() {
+    let cluster = Cluster::start().await;
+    let mut stage = Stage::start(cluster.url(), &slow()).await;
     stage.wait_for_more(20).await;
     let readies: Vec<Client> = stage
         .dispatchers
@@ -53,11 +56,7 @@ async fn postgresql_that_stands_still_is_answered_503_and_nothing_is_doubled_whe
         .map(|one| one.admin())
         .chain([stage.api.anonymous()])
         .collect();
-    let in_flight = poll_until(PATIENCE, async || {
-        let leased = stage.leased().await;
-        (leased > 2).then_some(leased)
-    });
-    let in_flight = in_flight.await.expect("something is in flight");
+    let in_flight = stage.wait_for_leased(2).await;
     cluster.freeze();
     let began = Instant::now();
     stage.wait_for_refusals(5).await;
@@ -75,9 +74,14 @@ async fn postgresql_that_stands_still_is_answered_503_and_nothing_is_doubled_whe
     tell("PostgreSQL frozen for 25 s", in_flight, &verdict);
     assert!(told_after < SLOWEST_ANSWER, "{told_after:?}");
     assert!(verdict.slowest < SLOWEST_ANSWER, "{verdict}");
-    // Who held results got to record them. (What was claimed by a statement that PostgreSQL carried out when it went on, and
-    // nobody waited for any more, ends as a lost attempt; it was never sent.)
+    // Who held results got to record them, and what PostgreSQL claimed for nobody when it went on was given back.
     verdict.hold(0);
+    let lost = "SELECT count(*) FROM attempts WHERE error_kind = 'lost'";
+    assert_eq!(
+        stage.sql.number(lost).await,
+        0,
+        "attempts that were never made"
+    );
 }
 
 /// Longer than leases last, and than anybody waits for an answer.
@@ -88,19 +92,9 @@ const AWAY: Duration = Duration::from_mins(1);
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn postgresql_that_is_away_for_a_minute_is_answered_503_and_nothing_is_doubled() {
     let mut cluster = Cluster::start().await;
-    // Slow, so that there are results to be held; and no backlog.
-    let setting = Setting {
-        delay: Duration::from_millis(400),
-        pause: Duration::from_millis(100),
-        ..Setting::default()
-    };
-    let mut stage = Stage::start(cluster.url(), &setting).await;
+    let mut stage = Stage::start(cluster.url(), &slow()).await;
     stage.wait_for_more(20).await;
-    let in_flight = poll_until(PATIENCE, async || {
-        let leased = stage.leased().await;
-        (leased > 2).then_some(leased)
-    });
-    let in_flight = in_flight.await.expect("something is in flight");
+    let in_flight = stage.wait_for_leased(2).await;
     // In place: it blocks this worker for a second.
     tokio::task::block_in_place(|| cluster.stop());
     tokio::time::sleep(AWAY).await;

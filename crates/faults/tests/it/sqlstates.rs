@@ -156,3 +156,30 @@ async fn result_that_postgresql_refuses_for_ever_is_in_nobodys_way() {
         .expect_status(202);
     stage.wait_for_more(500).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn response_that_postgresql_refuses_for_ever_costs_its_headers_and_body_and_no_attempt() {
+    let (database, sql) = refuse_one("attempts", "NEW.response_body = 'poison'").await;
+    let journal = Journal::start_with(|request| {
+        let is_poison = request.header("webhook-event-type") == Some("poison.pill");
+        Answer::status(200).body(if is_poison { "poison" } else { "" })
+    })
+    .await;
+    let setting = Setting {
+        dispatchers: 1,
+        ..Setting::default()
+    };
+    let mut stage = Stage::start_to(database.url(), &setting, &[], journal).await;
+    stage.wait_for_more(1).await;
+    let client = stage.api.client(&stage.tenant);
+    let body = serde_json::json!({"event_type": "poison.pill", "payload": 1});
+    let answer = client.post("/v1/webhooks/events", &body).await;
+    let _ = answer.expect_status(202);
+    let recorded =
+        "SELECT count(*) FROM attempts WHERE response_status = 200 AND error_kind IS NULL
+                    AND response_body = '' AND response_body_truncated";
+    sql.wait_for(recorded, 1, PATIENCE).await;
+    let lost = "SELECT count(*) FROM attempts WHERE error_kind IS NOT NULL";
+    assert_eq!(sql.number(lost).await, 0);
+    stage.settle().await.hold(0);
+}

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 
 mod raw;
+mod tls;
 
 const DEADLINE: Duration = Duration::from_secs(2);
 
@@ -78,29 +79,6 @@ async fn port_that_nobody_listens_on_is_no_connection() {
 async fn name_that_does_not_exist_is_a_dns_failure() {
     let exchange = send_to(&outbound(), "http://receiver.invalid/").await;
     assert_eq!(kind_of(&exchange), Some(FailureKind::Dns));
-}
-
-#[tokio::test]
-async fn peer_that_speaks_no_tls_is_a_tls_failure() {
-    let receiver = Receiver::start().await;
-    let url = format!("https://{}/", receiver.address());
-    let exchange = send_to(&outbound(), &url).await;
-    assert_eq!(kind_of(&exchange), Some(FailureKind::Tls));
-}
-
-#[tokio::test]
-async fn unknown_authority_is_a_tls_failure_that_says_so() {
-    let receiver = Receiver::start_tls(&["localhost"]).await;
-    let url = format!("https://{}/", receiver.address());
-    let exchange = send_to(&outbound(), &url).await;
-    let failure = exchange.failure.expect("a failure");
-    assert_eq!(failure.kind, FailureKind::Tls);
-    assert!(
-        failure.message.contains("UnknownIssuer"),
-        "{}",
-        failure.message
-    );
-    assert!(receiver.received().is_empty());
 }
 
 #[tokio::test]
@@ -183,24 +161,6 @@ async fn sixteen_kib_of_a_body_are_kept_and_it_is_told_whether_that_is_all() {
 }
 
 #[tokio::test]
-async fn peer_that_accepts_and_never_speaks_tls_costs_the_deadline_and_no_more() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("https://{}/", listener.local_addr().expect("an address"));
-    let started = Instant::now();
-    let silent = async {
-        let (mut stream, _) = listener.accept().await.expect("a connection");
-        // The client greets, and waits for an answer until it gives up.
-        while stream.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {}
-    };
-    let client = outbound();
-    let silent = tokio::time::timeout(2 * DEADLINE, silent);
-    let (exchange, _) = tokio::join!(send_to(&client, &url), silent);
-    assert_eq!(kind_of(&exchange), Some(FailureKind::Timeout));
-    let elapsed = started.elapsed();
-    assert!(elapsed >= DEADLINE && elapsed < 3 * DEADLINE, "{elapsed:?}");
-}
-
-#[tokio::test]
 async fn flood_of_interim_responses_ends_after_a_few() {
     let exchange = send_to_server(async |stream: TcpStream| {
         flood(stream, b"HTTP/1.1 103 Early Hints\r\n\r\n").await;
@@ -227,7 +187,7 @@ async fn sixteen_kib_of_headers_are_kept() {
     let lines: String = (0..5)
         .map(|place| line.replace("filler", &place.to_string()))
         .collect();
-    let answer = format!("HTTP/1.1 204 No Content\r\n{lines}\r\n");
+    let answer = format!("HTTP/1.1 204 No Content\r\n{lines}x-small: 1\r\n\r\n");
     let exchange = send_to_server(async |mut stream: TcpStream| {
         stream.write_all(answer.as_bytes()).await.expect("written");
         let _ = stream.read(&mut [0]).await;
@@ -236,7 +196,8 @@ async fn sixteen_kib_of_headers_are_kept() {
     assert_eq!(kind_of(&exchange), None);
     let headers = exchange.response.expect("a response").headers;
     let names: Vec<_> = headers.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["x-0", "x-1"], "a third one would be beyond it");
+    let kept = ["x-0", "x-1", "x-small"];
+    assert_eq!(names, kept, "a third large one would be beyond it");
 }
 
 #[tokio::test]
@@ -260,27 +221,6 @@ async fn connections_beyond_those_that_are_kept_are_closed_after_one_request() {
         received[0].peer == received[1].peer
     });
     assert_eq!(is_kept, [true, true, false]);
-}
-
-#[tokio::test]
-async fn certificate_that_does_not_hold_is_a_tls_failure_that_says_why() {
-    for (certificate, why) in [
-        (Certificate::Valid, None),
-        (Certificate::Expired, Some("expired")),
-        (Certificate::SelfSigned, Some("UnknownIssuer")),
-    ] {
-        let receiver = Receiver::start_tls_with(&["localhost"], certificate).await;
-        let outbound = outbound_that_trusts(Some(receiver.ca_pem_path()));
-        let exchange = send_to(&outbound, &receiver.url("/")).await;
-        let Some(why) = why else {
-            assert_eq!(exchange.failure, None);
-            continue;
-        };
-        let failure = exchange.failure.expect("a failure");
-        assert_eq!(failure.kind, FailureKind::Tls, "{certificate:?}");
-        assert!(failure.message.contains(why), "{}", failure.message);
-        assert!(receiver.received().is_empty());
-    }
 }
 
 #[tokio::test]
