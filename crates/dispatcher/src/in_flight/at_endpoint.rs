@@ -132,6 +132,22 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_is_stalled_until_something_that_was_sent_has_ended() {
+        let now = Instant::now();
+        let mut at_endpoint = AtEndpoint::new(TenantId::new(), LIMITS, now);
+        let later = now + QUICK;
+        assert!(!at_endpoint.is_stalled(later), "it has nothing");
+        for _ in 0..3 {
+            at_endpoint.claim_one(now);
+        }
+        assert!(at_endpoint.is_stalled(later));
+        at_endpoint.end_one(LIMITS, false, later);
+        assert!(at_endpoint.is_stalled(later), "it was given back");
+        at_endpoint.end_one(LIMITS, true, later);
+        assert!(!at_endpoint.is_stalled(later));
+    }
+
+    #[test]
     fn a_fast_endpoint_is_claimed_for_when_half_of_what_waits_is_gone() {
         let now = Instant::now();
         let mut at_endpoint = AtEndpoint::new(TenantId::new(), LIMITS, now);
