@@ -37,8 +37,8 @@ pub struct Settings {
     /// Minutes of `churn`
     #[arg(long, default_value_t = 5)]
     minutes: u64,
-    /// Write the charts of `replicas` and `load-latency` into this folder
-    #[arg(long)]
+    /// Write the charts of `replicas` and `load-latency` into this folder; the last one, if said twice
+    #[arg(long, overrides_with = "charts")]
     pub charts: Option<PathBuf>,
     /// Deliveries in the tables of `lists`
     #[arg(long, default_value_t = 10_000_000)]
