@@ -1,14 +1,13 @@
 //! The recorder: writes what came of attempts, many in one transaction, and gives their permits back.
 //!
-//! While one batch is being written the next gathers in the channel, so batches are as large as PostgreSQL is slow. A result is held until it is written, through any outage: it is never sent again
-//! because of one.
+//! While one batch is being written the next gathers in the channel, so batches are as large as PostgreSQL is slow. A result
+//! is held until it is written, through any outage: it is never sent again because of one.
 
 mod batch;
 mod ended;
 mod one_by_one;
 
 use std::collections::HashSet;
-use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,7 +28,6 @@ use crate::outage::Watch;
 use crate::wakeup::Wakeup;
 use batch::Batch;
 pub(crate) use ended::{Ended, Outcome};
-use one_by_one::{OneByOne, give_up};
 
 /// Results in one transaction at most. More, and one commit keeps many permits; fewer, and commits cost more than what
 /// is in them: measured 24 µs a delivery at 200.
@@ -44,12 +42,8 @@ const GATHER_FOR: Duration = Duration::from_millis(5);
 const DEADLINE: Duration = Duration::from_secs(10);
 /// After so many failures of a whole batch its results are written one by one: it may be one of them that fails.
 const WHOLE_TRIES: u32 = 3;
-
 /// Between two passes in which some results are written and others refused.
 const AMONG_OTHERS: Duration = Duration::from_millis(100);
-/// After so many passes in which no result is taken, one that is refused is written without what may be at fault. Fewer, and
-/// a disk that is full for a moment costs responses; more, and what is at fault holds its permit for longer.
-const REFUSED_ALONE: u32 = 8;
 
 /// The one task that ends leases.
 pub(crate) struct Recorder {
@@ -201,76 +195,6 @@ impl Recorder {
         }
         self.metrics.record_seconds.observe(begun.elapsed());
         Ok(())
-    }
-
-    /// Ends each lease in a transaction of its own, and what is refused again without what may be at fault.
-    async fn write_one_by_one(&self, batch: &mut Batch, passes: u32) -> Result<(), StoreError> {
-        let mut records = OneByOne::through(&mut batch.finished);
-        while let Some(one) = records.next() {
-            let recorded = self.record(slice::from_ref(one)).await;
-            records.note(recorded);
-        }
-        let mut returns = OneByOne::through(&mut batch.unused);
-        while let Some(one) = returns.next() {
-            let given_back = self.give_back(slice::from_ref(one)).await;
-            returns.note(given_back);
-        }
-        let (finished, unused) = (records.end(), returns.end());
-        let are_others_taken = finished.ended > 0;
-        if passes >= REFUSED_ALONE || (passes > 0 && are_others_taken) {
-            // From the back, so that the places of the others stay what they are.
-            for place in finished.refused.into_iter().rev() {
-                if self
-                    .end_refused(&batch.finished[place], are_others_taken)
-                    .await
-                {
-                    drop(batch.finished.swap_remove(place));
-                }
-            }
-            for place in unused
-                .refused
-                .into_iter()
-                .rev()
-                .filter(|_| are_others_taken)
-            {
-                give_up(&batch.unused.swap_remove(place), "it was refused again");
-            }
-        }
-        let waits_for = finished.waits_for.or(unused.waits_for);
-        waits_for
-            .filter(|_| batch.open_leases() > 0)
-            .map_or(Ok(()), Err)
-    }
-
-    /// Ends what PostgreSQL refuses again and again; whether it is ended. First without what the receiver sent: a value that
-    /// PostgreSQL never takes is in there if anywhere. If that is refused, too, the fault is in this one where others are
-    /// taken, and may be a full disk's where none is.
-    async fn end_refused(
-        &self,
-        refused: &FinishedAttempt,
-        although_others_are_taken: bool,
-    ) -> bool {
-        let mut bare = refused.clone();
-        if let Some(response) = &mut bare.attempt.response {
-            response.headers.clear();
-            response.body_truncated |= !response.body.is_empty();
-            response.body.clear();
-        }
-        let id = refused.delivery_id;
-        match self.record(slice::from_ref(&bare)).await {
-            Ok(()) => {
-                warn!(delivery.id = %id, "PostgreSQL refused a response, recorded without its headers and body");
-                true
-            }
-            Err(error @ StoreError::Refused(_)) if although_others_are_taken => {
-                give_up(refused, error);
-                true
-            }
-            Err(error) => {
-                debug!(delivery.id = %id, %error, "Still refused");
-                false
-            }
-        }
     }
 
     async fn record(&self, finished: &[FinishedAttempt]) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@ use diesel_async::SimpleAsyncConnection;
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::fixture::{Api, Tenant, create_endpoint, deliveries_of, publish};
 use reprise_testkit::http::{Client, Response};
+use reprise_testkit::sql::Sql;
 use reprise_testkit::wire::Wire;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -122,4 +123,26 @@ async fn an_answer_of_postgresql_that_is_lost_stores_nothing_twice() {
     assert_eq!(deliveries_of(&client, &id).await.len(), 1);
     let events = client.get(PATH).await.expect_status(200).json();
     assert_eq!(events["items"].as_array().expect("a list").len(), 2);
+}
+
+#[tokio::test]
+async fn while_postgresql_takes_no_events_those_behind_the_first_ones_are_told_so_untried() {
+    let stage = Stage::start().await;
+    let sql = Sql::at(stage.database.url());
+    // What a sequence counts is not undone with the rest. A disk that is full says so after a while.
+    sql.execute(
+        "CREATE SEQUENCE tries;
+         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            PERFORM nextval('tries'), pg_sleep(0.3);
+            RAISE EXCEPTION 'no room' USING ERRCODE = '53100';
+         END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION refuse();",
+    )
+    .await;
+    let calls = (0..40).map(|n| (stage.client.clone(), format!("a.t{n}")));
+    for answer in publish_at_once(calls.collect()).await {
+        assert_eq!(code(answer, 503), "unavailable");
+    }
+    let tries = sql.number("SELECT last_value FROM tries").await;
+    assert!(tries < 20, "{tries} tries for 40 events");
 }

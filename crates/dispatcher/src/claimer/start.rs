@@ -6,7 +6,7 @@ use reprise_core::failpoint;
 use reprise_core::store::StoreError;
 use reprise_core::store::delivery_queue::Claim;
 use reprise_core::store::messages::load_messages;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::{Claimer, DEADLINE};
 use crate::attempt::{self, Job};
@@ -67,6 +67,15 @@ impl Claimer {
             self.attempts.spawn(self.sender.clone().run(job));
         }
         self.metrics.claim_seconds.observe(at.elapsed());
+        if let Some(one) = unsendable.first() {
+            let count = unsendable.len();
+            warn!(
+                count,
+                delivery.id = %one.delivery_id,
+                endpoint.id = %one.endpoint_id,
+                "{count} claimed deliveries have no payload or no usable endpoint, and are set aside for a minute"
+            );
+        }
         self.give_back(&unsendable, permits, attempt::unsendable)
             .await;
         Ok(())

@@ -120,3 +120,35 @@ async fn claim_whose_answer_is_lost_is_given_back_and_costs_no_attempt() {
         .await;
     assert_eq!(world.error_kinds(delivery.id).await, [None]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn response_that_is_refused_while_nothing_else_is_recorded_is_recorded_without_its_body() {
+    let database = TestDatabase::create().await;
+    let world = World::create(database.url()).await;
+    let receiver = Receiver::start().await;
+    receiver.answer([Answer::status(200).body("poison")]);
+    let endpoint = world.endpoint(&settings(&receiver.url("/"))).await;
+    let sql = Sql::at(database.url());
+    sql.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF NEW.response_body = 'poison' THEN
+                RAISE EXCEPTION 'refused' USING ERRCODE = '22021';
+            END IF;
+            RETURN NEW;
+         END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON attempts FOR EACH ROW EXECUTE FUNCTION refuse();",
+    )
+    .await;
+    let _dispatcher = Dispatcher::start(database.url()).await;
+    world.publish(b"{}").await;
+
+    let delivery = world
+        .wait_for_status(endpoint, DeliveryStatus::Delivered)
+        .await;
+    let attempts = world.attempts(delivery.id).await;
+    assert_eq!(attempts.len(), 1);
+    let response = attempts[0].response.as_ref().expect("it has answered");
+    assert_eq!((response.status, response.body.as_slice()), (200, &[][..]));
+    assert!(response.body_truncated);
+    assert_eq!(receiver.received().len(), 1);
+}
