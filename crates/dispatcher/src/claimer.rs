@@ -113,10 +113,13 @@ impl Claimer {
 
     /// Waits for a hint, or until it is time to look at something without one.
     async fn rest(&self) {
-        let next_limited = self.limited.next_after(Instant::now());
-        let next_walk = self.ready.is_walking().then_some(walk::PAUSE);
-        let at_most = [next_limited, next_walk].into_iter().flatten();
-        let at_most = at_most.fold(self.poll_interval, Duration::min);
+        let now = Instant::now();
+        let next_look = self
+            .looked_at
+            .map(|at| self.poll_interval.saturating_sub(now - at));
+        let others = [self.limited.next_after(now), self.ready.next_walk(now)];
+        let next = others.into_iter().chain([next_look]).flatten().min();
+        let at_most = next.unwrap_or(self.poll_interval);
         tokio::select! {
             () = self.wakeup.wait(at_most) => {}
             () = self.stop.cancelled() => {}

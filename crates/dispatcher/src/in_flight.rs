@@ -28,8 +28,8 @@ pub(crate) use self::slot::Slot;
 use crate::config::Limits;
 use crate::wakeup::Wakeup;
 
-/// Payload bytes in flight at most, but for one payload more and for express deliveries, which are few. Less, and large payloads are sent one after another;
-/// more, and 512 payloads of 1 MiB would fill the machine.
+/// Payload bytes in flight at most, but for one payload more and for express deliveries, which are few. Less, and large
+/// payloads are sent one after another; more, and 512 payloads of 1 MiB would fill the machine.
 const MAX_PAYLOAD_BYTES: i64 = 64 * 1024 * 1024;
 
 /// The books of this dispatcher.
@@ -162,6 +162,9 @@ impl Capacity {
 
     /// How many more deliveries to each of these endpoints with a limit may be in flight, `at_most` so many that may have any.
     /// The claimer is woken when those of another one may.
+    ///
+    /// Each is told its room as if the others took nothing, so that one claim may pass a tenant's cap: taken together, those
+    /// that have a single delivery due would wait for rooms that others do not use.
     pub(crate) fn rooms_at(
         &self,
         endpoints: impl Iterator<Item = LimitedEndpoint>,

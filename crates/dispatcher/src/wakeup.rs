@@ -87,15 +87,24 @@ impl Wakeup {
         self.wants_room.store(false, Ordering::SeqCst);
     }
 
-    /// Waits for the next hint, `at_most` so long; then it is as if all hints had come.
+    /// Waits for the next hint, `at_most` so long. That time has passed hints at nothing: whoever waits knows for what.
     ///
     /// Cancel safety: a hint that has come and was not waited for is kept.
     pub(crate) async fn wait(&self, at_most: Duration) {
-        if tokio::time::timeout(at_most, self.bell.notified())
-            .await
-            .is_err()
-        {
-            self.hint_all();
-        }
+        let _ = tokio::time::timeout(at_most, self.bell.notified()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_in_vain_hints_at_nothing() {
+        let wakeup = Wakeup::default();
+        wakeup.wait(Duration::from_secs(1)).await;
+        assert_eq!(wakeup.take_ready_hint(), ReadyHint::default());
+        assert!(!wakeup.take_return_hint());
+        assert!(!wakeup.take_express_hint());
     }
 }

@@ -63,14 +63,23 @@ impl Known {
     }
 }
 
+/// What became of endpoints that were found to have something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Remembered {
+    /// All of them are remembered, and what was known before.
+    pub(super) are_all: bool,
+    /// One is that was not before.
+    pub(super) is_any_new: bool,
+}
+
 impl KnownEndpoints {
-    /// Remembers endpoints that were found to have something; whether all of them, and what was known before, are remembered.
+    /// Remembers endpoints that were found to have something.
     pub(super) fn add<'a>(
         &mut self,
         found: impl IntoIterator<Item = &'a Key>,
         now: Instant,
-    ) -> bool {
-        let mut crowd = None;
+    ) -> Remembered {
+        let (mut crowd, mut is_any_new) = (None, false);
         for key in found {
             if let Some(known) = self.by_key.get_mut(key) {
                 known.is_quiet = false;
@@ -91,8 +100,12 @@ impl KnownEndpoints {
                 doubted_at: None,
             };
             self.by_key.insert(*key, known);
+            is_any_new = true;
         }
-        crowd.is_none()
+        Remembered {
+            are_all: crowd.is_none(),
+            is_any_new,
+        }
     }
 
     /// All of them, those last that had nothing more.

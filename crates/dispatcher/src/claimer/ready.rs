@@ -1,7 +1,7 @@
 //! Claiming ready deliveries: from the endpoints that are known, and from what the walk finds besides.
 
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reprise_core::ids::TenantId;
 use reprise_core::ready_hint::ReadyHint;
@@ -13,7 +13,7 @@ use tracing::debug;
 
 use super::Progress;
 use super::known::KnownEndpoints;
-use super::walk::Walk;
+use super::walk::{Step, Walk};
 use crate::messages::Messages;
 
 /// What this dispatcher knows of endpoints with ready deliveries.
@@ -52,9 +52,9 @@ impl ReadyEndpoints {
         }
     }
 
-    /// Whether the walk is to go on after its pause.
-    pub(super) fn is_walking(&self) -> bool {
-        self.walk.is_wanted()
+    /// How long to wait before the walk goes on, if it is to.
+    pub(super) fn next_walk(&self, now: Instant) -> Option<Duration> {
+        self.walk.next_after(now)
     }
 
     /// Takes hints, and tells whether there is anything to ask PostgreSQL for.
@@ -69,8 +69,7 @@ impl ReadyEndpoints {
                 self.walk.want(now);
             }
             ReadyHint::At(endpoints) => {
-                let is_all_remembered = self.known.add(endpoints, now);
-                if !is_all_remembered {
+                if !self.known.add(endpoints, now).are_all {
                     self.walk.want(now);
                 }
             }
@@ -122,10 +121,13 @@ impl ReadyEndpoints {
         conn: &mut AsyncPgConnection,
         now: Instant,
     ) -> Result<Vec<LimitedEndpoint>, StoreError> {
-        let known = self.known.keys();
+        let (known, begun) = (self.known.keys(), Instant::now());
         let walked = delivery_queue::find_ready(conn, &self.walk.position, &known).await?;
-        let is_all_remembered = self.known.add(&walked.found, now);
-        self.walk.advance(walked.next, is_all_remembered, now);
+        let step = Step {
+            remembered: self.known.add(&walked.found, now),
+            took: begun.elapsed(),
+        };
+        self.walk.advance(walked.next, step, Instant::now());
         Ok(walked.limited)
     }
 

@@ -6,9 +6,14 @@ use reprise_core::ids::TenantId;
 use reprise_core::store::delivery_queue::WalkPosition;
 use uuid::Uuid;
 
+use super::known::Remembered;
+
 /// How long a walk waits while there is something to claim without it. Longer, and an endpoint that is not known waits longer
 /// for its first delivery; shorter, and walking costs PostgreSQL more than claiming.
-pub(super) const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(5);
+/// A walk that finds nothing new waits so many times as long as its last step took. Less, and walking past many endpoints that
+/// may not have any more, since their tenants' receivers hang, keeps PostgreSQL busy; more, and what has lost its hint waits.
+const VAIN_PAUSE: u32 = 9;
 /// How often to walk without a hint while the claimer is busy: a hint may be lost, and what others give back has none.
 const UNHINTED: Duration = Duration::from_millis(100);
 
@@ -21,6 +26,15 @@ pub(super) struct Walk {
     /// Since when there may be something to find, if there may be.
     wanted_since: Option<Instant>,
     walked_at: Option<Instant>,
+    /// How long it waits while there is something to claim without it.
+    pause: Duration,
+}
+
+/// What came of a step of the walk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    pub(super) remembered: Remembered,
+    pub(super) took: Duration,
 }
 
 impl Walk {
@@ -35,6 +49,7 @@ impl Walk {
             is_whole_round: false,
             wanted_since: Some(now),
             walked_at: None,
+            pause: PAUSE,
         }
     }
 
@@ -44,26 +59,35 @@ impl Walk {
         self.is_whole_round = self.position.is_start();
     }
 
-    /// Whether it is time to go on: at once where there is nothing to claim, else after [`PAUSE`].
+    /// Whether it is time to go on: at once where there is nothing to claim, else after a pause.
     pub(super) fn is_due(&mut self, has_candidates: bool, now: Instant) -> bool {
-        let age = |at: Instant| now.saturating_duration_since(at);
-        if self.walked_at.is_none_or(|at| age(at) >= UNHINTED) {
+        let is_long_ago = |at: Instant| now.saturating_duration_since(at) >= UNHINTED;
+        if self.wanted_since.is_none() && self.walked_at.is_none_or(is_long_ago) {
             self.want(now);
         }
-        self.wanted_since
-            .is_some_and(|since| !has_candidates || age(since) >= PAUSE)
+        self.next_after(now)
+            .is_some_and(|wait| !has_candidates || wait.is_zero())
     }
 
-    /// Whether there is more to walk.
-    pub(super) fn is_wanted(&self) -> bool {
-        self.wanted_since.is_some()
+    /// How long to wait before it goes on, if there is more to walk.
+    pub(super) fn next_after(&self, now: Instant) -> Option<Duration> {
+        let since = self.wanted_since?;
+        Some(
+            self.pause
+                .saturating_sub(now.saturating_duration_since(since)),
+        )
     }
 
     /// Goes on. A walk that has gone all the way round is over, unless there was no room to remember what it has found.
-    pub(super) fn advance(&mut self, next: WalkPosition, is_all_remembered: bool, now: Instant) {
+    pub(super) fn advance(&mut self, next: WalkPosition, step: Step, now: Instant) {
         self.walked_at = Some(now);
         self.position = next;
-        self.is_whole_round &= is_all_remembered;
+        self.pause = if step.remembered.is_any_new {
+            PAUSE
+        } else {
+            PAUSE.max(step.took * VAIN_PAUSE)
+        };
+        self.is_whole_round &= step.remembered.are_all;
         let is_over = self.position.is_start() && self.is_whole_round;
         self.wanted_since = (!is_over).then_some(now);
         self.is_whole_round |= self.position.is_start();
@@ -83,9 +107,30 @@ mod tests {
         }
     }
 
+    const STEP: Step = Step {
+        remembered: Remembered {
+            are_all: true,
+            is_any_new: true,
+        },
+        took: Duration::from_millis(20),
+    };
+
+    /// With nothing that was new.
+    fn vain(are_all: bool) -> Step {
+        let remembered = Remembered {
+            are_all,
+            is_any_new: false,
+        };
+        Step { remembered, ..STEP }
+    }
+
+    fn is_wanted(walk: &Walk) -> bool {
+        walk.next_after(Instant::now()).is_some()
+    }
+
     fn advance(walk: &mut Walk, next: WalkPosition) -> bool {
-        walk.advance(next, true, Instant::now());
-        walk.is_wanted()
+        walk.advance(next, STEP, Instant::now());
+        is_wanted(walk)
     }
 
     #[test]
@@ -119,8 +164,8 @@ mod tests {
     fn walk_goes_round_again_for_what_there_was_no_room_to_remember() {
         let mut walk = Walk::at_random(Instant::now());
         advance(&mut walk, at(None));
-        walk.advance(at(None), false, Instant::now());
-        assert!(walk.is_wanted());
+        walk.advance(at(None), vain(false), Instant::now());
+        assert!(is_wanted(&walk));
         assert!(!advance(&mut walk, at(None)));
     }
 
@@ -140,7 +185,7 @@ mod tests {
     fn walk_waits_for_its_pause_only_where_there_is_something_to_claim() {
         let now = Instant::now();
         let mut walk = Walk::at_random(now);
-        walk.advance(at(None), true, now);
+        walk.advance(at(None), STEP, now);
         assert!(!walk.is_due(true, now));
         assert!(walk.is_due(false, now));
         assert!(walk.is_due(true, now + PAUSE));
@@ -150,9 +195,34 @@ mod tests {
     fn walk_is_wanted_again_without_a_hint_after_a_while() {
         let now = Instant::now();
         let mut walk = Walk::at_random(now);
-        walk.advance(at(None), true, now);
-        walk.advance(at(None), true, now);
+        walk.advance(at(None), STEP, now);
+        walk.advance(at(None), STEP, now);
         assert!(!walk.is_due(false, now));
         assert!(walk.is_due(false, now + UNHINTED));
+    }
+
+    #[test]
+    fn walk_that_finds_nothing_new_takes_a_tenth_of_the_time() {
+        let now = Instant::now();
+        let mut walk = Walk::at_random(now);
+        walk.advance(at(None), vain(false), now);
+        let pause = STEP.took * VAIN_PAUSE;
+        assert!(!walk.is_due(true, now + pause - PAUSE));
+        assert!(walk.is_due(true, now + pause));
+        assert!(walk.is_due(false, now), "there is nothing else to do");
+        walk.advance(at(Some(TenantId::new())), STEP, now);
+        assert!(walk.is_due(true, now + PAUSE), "it has found something");
+    }
+
+    #[test]
+    fn walk_that_waits_for_longer_than_hints_may_be_missing_ends_its_round_all_the_same() {
+        let now = Instant::now();
+        let mut walk = Walk::at_random(now);
+        walk.advance(at(None), vain(true), now);
+        walk.advance(at(Some(TenantId::new())), vain(true), now);
+        let later = now + 2 * UNHINTED;
+        assert!(walk.is_due(true, later));
+        walk.advance(at(None), vain(true), later);
+        assert_eq!(walk.next_after(later), None);
     }
 }

@@ -84,7 +84,9 @@ pub async fn find_ready(
 ) -> Result<Walk, StoreError> {
     let resumed = position.endpoint_by_tenant.iter();
     let (resumed, resume_after) = columns(resumed.map(|(tenant, endpoint)| (*tenant, *endpoint)));
-    let (known_tenants, known_endpoints) = columns(known.iter().copied());
+    let mut known = known.to_vec();
+    known.sort_unstable();
+    let (known_tenants, known_endpoints) = columns(known.into_iter());
     let after = position.tenant_id.map_or(Uuid::nil(), TenantId::as_uuid);
     let rows: Vec<WalkRow> = statement(include_str!("../sql/find_ready.sql"))
         .bind::<sql_types::Uuid, _>(after)

@@ -3,21 +3,19 @@
 -- before an endpoint's first ready row lie the dead entries of all that it was sent since the last vacuum.
 --
 -- $1 tenant to start after  $2, $3 for the tenants not walked to their end: the endpoint to start after
--- $4, $5 known endpoints    $6 tenants at most, $7 endpoints at most of each
+-- $4, $5 known endpoints, sorted: the next one is found in them by width_bucket, which counts those up to a value by bisection
+-- $6 tenants at most, $7 endpoints at most of each
 --
 -- The order by all columns of the index leaves the planner no other way to go.
 WITH RECURSIVE
-known AS MATERIALIZED (
-    SELECT * FROM unnest($4::uuid[], $5::uuid[]) AS known (tenant_id, endpoint_id)
-),
 tenant_hop AS (
     (SELECT $1::uuid AS tenant_id, 0 AS hop)
     UNION ALL
     SELECT coalesce(found.tenant_id, known_next.tenant_id), tenant_hop.hop + 1
     FROM tenant_hop
-    LEFT JOIN LATERAL (
-        SELECT known.tenant_id FROM known WHERE known.tenant_id > tenant_hop.tenant_id ORDER BY known.tenant_id LIMIT 1
-    ) known_next ON true
+    CROSS JOIN LATERAL (
+        SELECT ($4::uuid[])[width_bucket(tenant_hop.tenant_id, $4::uuid[]) + 1] AS tenant_id
+    ) known_next
     LEFT JOIN LATERAL (
         SELECT q.tenant_id
         FROM delivery_queue q
@@ -33,19 +31,21 @@ walked AS MATERIALIZED (
     LEFT JOIN unnest($2::uuid[], $3::uuid[]) AS resume (tenant_id, endpoint_id)
         ON resume.tenant_id = tenant_hop.tenant_id
     CROSS JOIN LATERAL (
-        WITH RECURSIVE endpoint_hop AS (
+        WITH RECURSIVE known AS MATERIALIZED (
+            SELECT ($5::uuid[])[array_position($4::uuid[], tenant_hop.tenant_id)
+                                : width_bucket(tenant_hop.tenant_id, $4::uuid[])] AS endpoint_ids
+        ),
+        endpoint_hop AS (
             (SELECT coalesce(resume.endpoint_id, '00000000-0000-0000-0000-000000000000') AS endpoint_id,
                     false AS is_found, 0 AS hop)
             UNION ALL
             SELECT coalesce(found.endpoint_id, known_next.endpoint_id), found.endpoint_id IS NOT NULL,
                    endpoint_hop.hop + 1
             FROM endpoint_hop
-            LEFT JOIN LATERAL (
-                SELECT known.endpoint_id
+            CROSS JOIN LATERAL (
+                SELECT known.endpoint_ids[width_bucket(endpoint_hop.endpoint_id, known.endpoint_ids) + 1] AS endpoint_id
                 FROM known
-                WHERE known.tenant_id = tenant_hop.tenant_id AND known.endpoint_id > endpoint_hop.endpoint_id
-                ORDER BY known.endpoint_id LIMIT 1
-            ) known_next ON true
+            ) known_next
             LEFT JOIN LATERAL (
                 SELECT q.endpoint_id
                 FROM delivery_queue q

@@ -14,7 +14,7 @@ fn old(place: u128) -> DeliveryId {
 fn one(now: Instant) -> (KnownEndpoints, Key) {
     let key = (TenantId::new(), EndpointId::new());
     let mut known = KnownEndpoints::default();
-    assert!(known.add(&[key], now));
+    assert!(known.add(&[key], now).are_all);
     (known, key)
 }
 
@@ -141,12 +141,12 @@ fn where_there_is_no_room_one_tenants_many_endpoints_give_way() {
     let (mut known, first) = one(now);
     let of_tenant = |_| (first.0, EndpointId::new());
     let rest: Vec<_> = (1..MAX_KNOWN).map(of_tenant).collect();
-    assert!(known.add(&rest, now));
+    assert!(known.add(&rest, now).are_all);
     let another = (TenantId::new(), EndpointId::new());
-    assert!(!known.add(&[another], now), "one is not remembered");
+    assert!(!known.add(&[another], now).are_all, "one is not remembered");
     assert_eq!(known.keys().len(), MAX_KNOWN);
     assert!(known.keys().contains(&another));
-    assert!(!known.add(&[of_tenant(0)], now));
+    assert!(!known.add(&[of_tenant(0)], now).are_all);
     assert_eq!(known.keys().len(), MAX_KNOWN);
-    assert!(known.add(&[another], now), "it is known");
+    assert!(known.add(&[another], now).are_all, "it is known");
 }
