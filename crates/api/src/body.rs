@@ -120,6 +120,7 @@ mod tests {
     use actix_web::error::PayloadError;
     use actix_web::test::TestRequest;
     use actix_web::{FromRequest, ResponseError};
+    use futures_util::FutureExt;
     use futures_util::stream::{self, Stream};
     use tokio::time::Instant;
 
@@ -158,6 +159,31 @@ mod tests {
             (408, "body_too_slow")
         );
         assert_eq!(begun.elapsed(), Duration::from_secs(30));
+    }
+
+    #[tokio::test]
+    async fn body_of_no_told_length_is_too_large_once_it_is() {
+        for (bytes, is_read) in [(1_000, true), (1_001, false)] {
+            let halves =
+                [bytes / 2, bytes - bytes / 2].map(|count| Ok(Bytes::from(vec![b'x'; count])));
+            let read = read_stream(stream::iter(halves)).await;
+            match read {
+                Ok(body) => assert!(is_read && body.len() == bytes),
+                Err(error) => assert!(!is_read && matches!(error, ApiError::BodyTooLarge(1_000))),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn body_that_says_it_is_too_large_is_refused_before_it_comes() {
+        let request = TestRequest::default().insert_header((header::CONTENT_LENGTH, 1_001));
+        let request = request.to_http_request();
+        let mut body: dev::Payload = dev::Payload::Stream {
+            payload: Box::pin(stream::pending()),
+        };
+        let payload = Payload::from_request(&request, &mut body).await;
+        let read = read(&request, payload.expect("any body is one"), 1_000).now_or_never();
+        assert!(matches!(read, Some(Err(ApiError::BodyTooLarge(1_000)))));
     }
 
     /// A request with a part of this room, and what came of its body of so many bytes.

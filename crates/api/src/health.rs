@@ -136,8 +136,11 @@ mod tests {
             })
         };
         join_all((0..100).map(|_| ask())).await;
+        let moment = Duration::from_millis(1);
+        tokio::time::advance(LOOK_LIFETIME - moment).await;
+        assert!(ask().await.is_ok());
         assert_eq!(count.load(Ordering::SeqCst), 1);
-        tokio::time::advance(LOOK_LIFETIME).await;
+        tokio::time::advance(moment).await;
         assert!(ask().await.is_ok());
         assert_eq!(count.load(Ordering::SeqCst), 2);
     }

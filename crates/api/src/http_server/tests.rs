@@ -7,7 +7,9 @@ use std::pin::pin;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Bytes};
 use actix_web::{App, HttpResponse};
+use futures_util::StreamExt;
 use futures_util::future::join;
+use futures_util::stream;
 use prometheus_client::metrics::counter::Counter;
 use reprise_testkit::polling::{poll_until, wait_for};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,7 +27,7 @@ const LARGE: usize = 64 * 1024 * 1024;
 async fn with_server<Client: Future<Output = ()>>(
     client: impl FnOnce(SocketAddr, Arc<Places>) -> Client,
 ) {
-    let (server, address, places) = start();
+    let (server, address, places) = start(600);
     let mut server = pin!(server);
     let handle = server.handle();
     tokio::select! {
@@ -36,7 +38,7 @@ async fn with_server<Client: Future<Output = ()>>(
     ended.expect("it stops");
 }
 
-fn start() -> (Server, SocketAddr, Arc<Places>) {
+fn start(shutdown_seconds: u64) -> (Server, SocketAddr, Arc<Places>) {
     let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a port is free");
     let address = listener.local_addr().expect("it has an address");
     let places = Places::new(1, Vec::new(), Counter::default());
@@ -48,7 +50,7 @@ fn start() -> (Server, SocketAddr, Arc<Places>) {
     let rules = Rules {
         patience,
         places: Arc::clone(&places),
-        shutdown_seconds: 600,
+        shutdown_seconds,
     };
     let server = serve(listener, &rules, app).expect("it serves");
     (server, address, places)
@@ -75,6 +77,13 @@ fn app() -> App<
             web::get().to(async || {
                 tokio::time::sleep(3 * HEAD).await;
                 HttpResponse::Ok().finish()
+            }),
+        )
+        .route(
+            "/never",
+            web::get().to(async || {
+                let begins = stream::iter([Ok::<_, actix_web::Error>(Bytes::from_static(b"x"))]);
+                HttpResponse::Ok().streaming(begins.chain(stream::pending()))
             }),
         )
         .route(
@@ -163,12 +172,15 @@ async fn a_client_that_reads_its_answer_drop_by_drop_loses_the_connection() {
     with_server(async |address, places| {
         let mut stream = connect(address).await;
         send(&mut stream, "GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let _ = read_head(&mut stream).await;
         let dripping = async {
-            let mut drops = tokio::time::interval(HEAD / 20);
-            let mut buffer = [0; 8192];
-            while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {
+            let mut drops = tokio::time::interval(HEAD / 1_000);
+            let (mut buffer, mut count) = ([0; 8192], 0);
+            while let Ok(more @ 1..) = stream.read(&mut buffer).await {
+                count += more;
                 drops.tick().await;
             }
+            assert!(count < LARGE, "it has got all of it, in its own time");
         };
         tokio::select! {
             () = dripping => {}
@@ -230,7 +242,7 @@ async fn a_body_has_its_own_time_also_after_we_asked_for_it() {
 
 #[tokio::test]
 async fn a_stop_ends_connections_that_would_go_on_for_ever() {
-    let (server, address, _) = start();
+    let (server, address, _) = start(600);
     let handle = server.handle();
     let asking = async {
         let mut stream = connect(address).await;
@@ -250,5 +262,21 @@ async fn a_stop_ends_connections_that_would_go_on_for_ever() {
     };
     let (asked, ended) = join(wait_for(PATIENCE_OF_TEST, asking), server).await;
     asked.expect("the connection goes on although the server stops");
+    ended.expect("it stops");
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_answers_and_not_for_ever() {
+    let (server, address, _) = start(1);
+    let handle = server.handle();
+    let asking = async {
+        let mut stream = connect(address).await;
+        send(&mut stream, "GET /never HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let _ = read_head(&mut stream).await;
+        handle.stop(true).await;
+    };
+    let stopping = join(asking, server);
+    let stopped = wait_for(PATIENCE_OF_TEST, stopping).await;
+    let ((), ended) = stopped.expect("it waits for an answer that never comes");
     ended.expect("it stops");
 }
