@@ -181,5 +181,7 @@ async fn response_that_postgresql_refuses_for_ever_costs_its_headers_and_body_an
     sql.wait_for(recorded, 1, PATIENCE).await;
     let lost = "SELECT count(*) FROM attempts WHERE error_kind IS NOT NULL";
     assert_eq!(sql.number(lost).await, 0);
-    stage.settle().await.hold(0);
+    let verdict = stage.settle().await;
+    tell("a response that is refused for ever", 0, &verdict);
+    verdict.hold(0);
 }
