@@ -27,8 +27,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(100);
 /// Later looks, for notifications that were lost.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long looking for what was waited for may take. Longer, and the caller gives up before there is an answer, the whole
-/// of the wait being over already; shorter, and a slow disk hides what is there.
+/// How long looking for what was waited for may take. Longer, and the caller gives up before there is an answer, the
+/// whole of the wait being over already; shorter, and a slow disk hides what is there.
 const LOOK_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Who waits for what.

@@ -19,7 +19,8 @@ pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// connection, and a server that stops, no longer.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Reads a whole body of at most `limit` bytes. It takes its part of the [`BodyRoom`] for as long as there is the request.
+/// Reads a whole body of at most `limit` bytes. It takes its part of the [`BodyRoom`] for as long as there is the
+/// request.
 ///
 /// # Errors
 ///

@@ -105,8 +105,8 @@ pub struct ServeArgs {
     /// addresses. 0 for any number.
     #[arg(long, env = "REPRISE_LOGIN_FAILURES_PER_MINUTE", default_value = "10")]
     login_failures_per_minute: String,
-    /// Networks (CIDRs, separated by commas) of the proxies whose `X-Forwarded-For` tells where logins come from, and whose
-    /// connections are not counted.
+    /// Networks (CIDRs, separated by commas) of the proxies whose `X-Forwarded-For` tells where logins come from, and
+    /// whose connections are not counted.
     #[arg(long, env = "REPRISE_TRUSTED_PROXIES", default_value = "")]
     trusted_proxies: String,
     /// Connections of one client address at most (of IPv6, of one /64); more are closed at once. 0 for any number.

@@ -20,12 +20,12 @@ use crate::state::AppState;
 /// two days something has been wrong for twelve.
 const MIN_PARTITIONS_AHEAD: time::Duration = time::Duration::days(2);
 
-/// How long PostgreSQL is waited for. Longer, and probes, which commonly give up after a second, hear nothing; shorter, and a
-/// slow disk takes a replica out that could serve.
+/// How long PostgreSQL is waited for. Longer, and probes, which commonly give up after a second, hear nothing; shorter,
+/// and a slow disk takes a replica out that could serve.
 const READY_DEADLINE: Duration = Duration::from_secs(1);
 
-/// How long a look at PostgreSQL stands for others. Anybody may ask, and as often as they like: so they cost one connection
-/// at a time, twice a second. Longer, and a balancer hears of an outage later than it asks.
+/// How long a look at PostgreSQL stands for others. Anybody may ask, and as often as they like: so they cost one
+/// connection at a time, twice a second. Longer, and a balancer hears of an outage later than it asks.
 const LOOK_LIFETIME: Duration = Duration::from_millis(500);
 
 /// How much longer partitions last.

@@ -1,7 +1,7 @@
 //! Serving HTTP over connections that are bounded in number and in time.
 //!
-//! This is what actix-web's own `HttpServer` does, put together from the same parts, with one difference that it has no hook
-//! for: between the socket and HTTP stands a [`BoundedStream`].
+//! This is what actix-web's own `HttpServer` does, put together from the same parts, with one difference that it has no
+//! hook for: between the socket and HTTP stands a [`BoundedStream`].
 
 pub mod bounded_stream;
 pub mod places;
@@ -28,9 +28,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use self::bounded_stream::{BoundedStream, Patience};
 use self::places::Places;
 
-/// How long clients are waited for. A head is a few hundred bytes: one that takes longer comes from somebody who wants to hold
-/// the connection. An answer may be megabytes, on a slow line: with less, honest clients would lose long pages; with
-/// more, those who never read hold buffers for longer.
+/// How long clients are waited for. A head is a few hundred bytes: one that takes longer comes from somebody who wants
+/// to hold the connection. An answer may be megabytes, on a slow line: with less, honest clients would lose long pages;
+/// with more, those who never read hold buffers for longer.
 pub const PATIENCE: Patience = Patience {
     head: Duration::from_secs(10),
     answer: Duration::from_mins(1),
@@ -114,7 +114,8 @@ where
     Ok(server.run())
 }
 
-/// What a connection is served over. One that has no place is closed without a word: to say why would take what is scarce.
+/// What a connection is served over. One that has no place is closed without a word: to say why would take what is
+/// scarce.
 fn admit(
     stream: TcpStream,
     places: &Arc<Places>,

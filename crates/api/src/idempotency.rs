@@ -102,8 +102,8 @@ pub trait KeyedWork: Send {
 /// commit.
 ///
 /// The connection is taken when it is this request's turn: a repeat that comes while the first is running waits without
-/// one. Else a few repeats of a slow request would hold every connection there is. Requests to other processes wait inside
-/// PostgreSQL.
+/// one. Else a few repeats of a slow request would hold every connection there is. Requests to other processes wait
+/// inside PostgreSQL.
 ///
 /// # Errors
 ///

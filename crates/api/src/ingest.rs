@@ -41,8 +41,8 @@ const MANY_ENDPOINTS: usize = 100;
 /// Requests that may wait for a commit; what comes beyond them waits for a place, with its payload. A bound, since a
 /// queue that PostgreSQL can't work off within [`DEADLINE`] only holds memory.
 const MAX_WAITING: usize = 4_096;
-/// How long events are stored one by one while none of them is taken. Longer, and callers wait for a PostgreSQL that takes
-/// nothing; shorter, and events that it never takes are in the way of those behind them.
+/// How long events are stored one by one while none of them is taken. Longer, and callers wait for a PostgreSQL that
+/// takes nothing; shorter, and events that it never takes are in the way of those behind them.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 /// Of so many it is not one alone, which may have waited for a connection.
 const MIN_REFUSALS: usize = 2;
@@ -150,8 +150,8 @@ impl Writer {
         }
     }
 
-    /// Waits for a request, and then until no other commit is under way or enough have come, and takes all that wait. Those
-    /// whose callers have gone are dropped.
+    /// Waits for a request, and then until no other commit is under way or enough have come, and takes all that wait.
+    /// Those whose callers have gone are dropped.
     async fn gather(&self) -> Option<(Vec<Waiting>, Option<SemaphorePermit<'_>>)> {
         let mut arrivals = self.arrivals.lock().await;
         let mut gathered = vec![arrivals.recv().await?];
@@ -178,9 +178,9 @@ impl Writer {
         }
     }
 
-    /// Stores events in one commit, and returns those of which nothing has come yet. When the answer to the commit is lost,
-    /// the same events are stored again: those that are there already are found by their ids. When it fails for a reason
-    /// that may lie in one of them, or since some are there already, each is stored alone.
+    /// Stores events in one commit, and returns those of which nothing has come yet. When the answer to the commit is
+    /// lost, the same events are stored again: those that are there already are found by their ids. When it fails for a
+    /// reason that may lie in one of them, or since some are there already, each is stored alone.
     async fn store_some(&self, gathered: Vec<Waiting>) -> Vec<Waiting> {
         let outcomes = match self.store_once(&gathered).await {
             Err(StoreError::Unavailable(_)) => self.store_once(&gathered).await,

@@ -48,8 +48,8 @@ use reprise_core::settings::Problems;
 use crate::cli::{ApiKeyCommand, Cli, Command, TenantCommand, UserCommand};
 use crate::config::ServeConfig;
 
-/// Both programs make and drop many small things on many threads, which the C library's allocator is slow at: a sixth of the
-/// dispatcher's time when measured.
+/// Both programs make and drop many small things on many threads, which the C library's allocator is slow at: a sixth
+/// of the dispatcher's time when measured.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

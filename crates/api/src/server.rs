@@ -49,7 +49,8 @@ const SHUTDOWN_SECONDS: u64 = 35;
 ///
 /// # Errors
 ///
-/// When the address can't be served on, or the master keys open nothing in the database. PostgreSQL may be away: `/readyz` says so, and requests are answered 503.
+/// When the address can't be served on, or the master keys open nothing in the database. PostgreSQL may be away:
+/// `/readyz` says so, and requests are answered 503.
 pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     raise_limit();
     let database = Database::new(config.database_url.expose(), config.database_connections);

@@ -9,8 +9,8 @@ use serde::{Serialize, Serializer};
 /// On every answer that shows a secret for the one time: no cache on the way may keep it (RFC 9111 section 5.2.2.5).
 pub const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 
-/// A text that the caller may see and nobody else: it is written into answers, and `Debug` does not show it. Besides secrets,
-/// URLs and headers are such, in which receivers' credentials may stand.
+/// A text that the caller may see and nobody else: it is written into answers, and `Debug` does not show it. Besides
+/// secrets, URLs and headers are such, in which receivers' credentials may stand.
 pub struct ShownSecret(SecretText);
 
 impl ShownSecret {

@@ -17,8 +17,8 @@ const MIN_INTERVAL: Duration = Duration::from_millis(2);
 const BUSY_INTERVAL: Duration = Duration::from_millis(10);
 const MANY_EVENTS: usize = 8;
 
-/// How long a notification may take. Longer, and the next ones wait behind a connection that nothing comes through any more;
-/// shorter, and a busy PostgreSQL tells nobody.
+/// How long a notification may take. Longer, and the next ones wait behind a connection that nothing comes through any
+/// more; shorter, and a busy PostgreSQL tells nobody.
 const DEADLINE: Duration = Duration::from_secs(3);
 
 /// How many times as long as it took after a commit that told it is told again at the earliest. All that notify wait for
@@ -64,8 +64,8 @@ impl WakeUp {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a commit of so many events that begins now is to tell of them. [`ended`](Self::ended) is to be called after
-    /// it.
+    /// Whether a commit of so many events that begins now is to tell of them. [`ended`](Self::ended) is to be called
+    /// after it.
     pub fn turn(&self, event_count: usize) -> Telling {
         let now = Instant::now();
         let mut state = self.state();

@@ -106,8 +106,8 @@ impl AddressGuard {
         (is_public(ip) && !is_nat64) || self.is_allowed(ip)
     }
 
-    /// Under the NAT64 prefix the address that is embedded has to be permitted, too: who allows the prefix has a gateway, and
-    /// not every private address behind it in mind.
+    /// Under the NAT64 prefix the address that is embedded has to be permitted, too: who allows the prefix has a
+    /// gateway, and not every private address behind it in mind.
     fn is_allowed(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         let is_in_allowed = self.allow.iter().any(|net| net.contains(&ip));

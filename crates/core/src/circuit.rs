@@ -1,8 +1,8 @@
 //! Circuits: when a receiver counts as dead, and how long it is left alone then.
 //!
 //! Retries spread one delivery's attempts over a day, but a dead receiver with many deliveries would still be tried many
-//! times a second, and each try holds a place until its timeout. So what is sent to it slows down for all of its deliveries
-//! together. Nothing is lost by that: a delivery that waits for a circuit uses up no attempt.
+//! times a second, and each try holds a place until its timeout. So what is sent to it slows down for all of its
+//! deliveries together. Nothing is lost by that: a delivery that waits for a circuit uses up no attempt.
 //!
 //! Pure: instants and randomness come in.
 
@@ -15,10 +15,11 @@ use crate::retry::Jitter;
 /// What an attempt says of its receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
-    /// It answered. A refusal is an answer too, and so are a request to come later and an error that it reports: a few events
-    /// that an application can't digest must not hold back all the others.
+    /// It answered. A refusal is an answer too, and so are a request to come later and an error that it reports: a few
+    /// events that an application can't digest must not hold back all the others.
     Alive,
-    /// It can't be reached: nobody answers, or a gateway does that finds nobody behind it (RFC 9110 section 15.6.3 to 15.6.5).
+    /// It can't be reached: nobody answers, or a gateway does that finds nobody behind it (RFC 9110 section 15.6.3 to
+    /// 15.6.5).
     Dead,
     /// Nothing: the attempt did not get as far, for a reason that is not the receiver's.
     None,
@@ -52,8 +53,8 @@ impl Sign {
 /// When a circuit opens, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CircuitRules {
-    /// Failures in a row, within twice [`failing_for`](Self::failing_for), at which it opens; 0: never. Fewer, and the ordinary
-    /// retries of a few deliveries could open it; more, and a dead receiver is tried for longer.
+    /// Failures in a row, within twice [`failing_for`](Self::failing_for), at which it opens; 0: never. Fewer, and the
+    /// ordinary retries of a few deliveries could open it; more, and a dead receiver is tried for longer.
     pub failures: u32,
     /// How long a receiver has been failing before its circuit opens, without a success. Shorter, and a restart opens it.
     pub failing_for: Duration,
@@ -78,8 +79,8 @@ impl CircuitRules {
             && now.saturating_duration_since(run.began_at) >= self.failing_for
     }
 
-    /// How long the circuit is open when it opens for the `opening`th time, counted from 1, since it was closed. It doubles
-    /// each time; up to 20 % of jitter keep the circuits of what died together from trying together.
+    /// How long the circuit is open when it opens for the `opening`th time, counted from 1, since it was closed. It
+    /// doubles each time; up to 20 % of jitter keep the circuits of what died together from trying together.
     #[must_use]
     pub fn pause(&self, opening: u32, jitter: Jitter) -> Duration {
         let doublings = opening.saturating_sub(1).min(31);

@@ -1,9 +1,9 @@
 //! Failpoints: places where a test lets this process die, freeze or panic.
 //!
 //! They exist only with the cargo feature `failpoints`, which only the tests of `crates/faults` ask for, as a
-//! dev-dependency: whoever builds programs without tests, as every release is built, gets empty functions, and no variable
-//! is read. A feature and not `debug_assertions`, so that what a program does never depends on its profile, and a fast
-//! build can be tested to death too. `scripts/check/arrows` looks that nothing else asks for the feature.
+//! dev-dependency: whoever builds programs without tests, as every release is built, gets empty functions, and no
+//! variable is read. A feature and not `debug_assertions`, so that what a program does never depends on its profile,
+//! and a fast build can be tested to death too. `scripts/check/arrows` looks that nothing else asks for the feature.
 
 #[cfg(feature = "failpoints")]
 mod armed;

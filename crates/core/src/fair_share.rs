@@ -1,10 +1,11 @@
 //! Who gets how many of the places that are free: whoever has least in flight, tenant before tenant, and in each of them
 //! endpoint before endpoint.
 //!
-//! A receiver that is slow, dead or far behind has much in flight, and so is passed over for those that have not. And some
-//! places are kept from it, so that others need not wait until it has timed out: of a tenant's places a quarter, which
-//! only endpoints get that are known to answer quickly; of all places those that a tenant may have only while it has
-//! little in flight itself. (So switches share their buffers: Choudhury and Hahne, Dynamic Queue Length Thresholds, 1998.)
+//! A receiver that is slow, dead or far behind has much in flight, and so is passed over for those that have not. And
+//! some places are kept from it, so that others need not wait until it has timed out: of a tenant's places a quarter,
+//! which only endpoints get that are known to answer quickly; of all places those that a tenant may have only while it
+//! has little in flight itself. (So switches share their buffers: Choudhury and Hahne, Dynamic Queue Length Thresholds,
+//! 1998.)
 
 mod quick;
 
@@ -48,8 +49,8 @@ impl InFlight {
     }
 }
 
-/// A tenant may have so many times as much in flight as is free for all. More, and less is left for those that come later;
-/// less, and a few slow ones leave more places empty: `n` tenants leave one in `1 + 4n`.
+/// A tenant may have so many times as much in flight as is free for all. More, and less is left for those that come
+/// later; less, and a few slow ones leave more places empty: `n` tenants leave one in `1 + 4n`.
 const TENANT_SHARE: i32 = 4;
 
 /// How many attempts may be in flight.
@@ -80,8 +81,9 @@ impl Caps {
 /// A tenant's endpoints in turn, each by what it has in flight, its lot, and its place among the candidates.
 type Turns = BinaryHeap<Reverse<(i32, u32, usize)>>;
 
-/// Shares `places` among candidates, one by one, as far as the caps allow and what is left `free` then, and returns how many
-/// each of them gets. What `in_flight` says is counted; lots decide among equals, so that none of them always comes first.
+/// Shares `places` among candidates, one by one, as far as the caps allow and what is left `free` then, and returns how
+/// many each of them gets. What `in_flight` says is counted; lots decide among equals, so that none of them always
+/// comes first.
 #[must_use]
 pub fn share_out(
     places: usize,

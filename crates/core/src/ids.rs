@@ -87,8 +87,8 @@ impl DeliveryId {
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 
-    /// A new id for what came of an earlier delivery: above that one's, however far the clocks of the machines are apart on
-    /// which the two were made.
+    /// A new id for what came of an earlier delivery: above that one's, however far the clocks of the machines are
+    /// apart on which the two were made.
     #[must_use]
     pub fn new_above(earlier: Self) -> Self {
         const RANDOM_BITS: u128 = (1 << 80) - 1;

@@ -217,8 +217,8 @@ pub enum RetryPolicyError {
     NoDelays,
 }
 
-/// Obeys a receiver's hint where it asks for more patience than the policy has anyway. Hints come lengthened by jitter too: a
-/// receiver that is overwhelmed names the same moment to everybody.
+/// Obeys a receiver's hint where it asks for more patience than the policy has anyway. Hints come lengthened by jitter
+/// too: a receiver that is overwhelmed names the same moment to everybody.
 fn delay_after_hint(delay: Duration, hint: Option<Duration>) -> Duration {
     hint.map_or(delay, |hint| delay.max(hint.min(MAX_RETRY_AFTER)))
 }

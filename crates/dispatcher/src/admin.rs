@@ -29,8 +29,8 @@ use crate::queue_look::QueueLook;
 const MAX_CONNECTIONS: usize = 64;
 /// How long a client may take to send a request's headers, and a kept connection may rest.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long PostgreSQL may take to answer before this dispatcher is not ready. Longer, and a probe gives up first, without
-/// the reason.
+/// How long PostgreSQL may take to answer before this dispatcher is not ready. Longer, and a probe gives up first,
+/// without the reason.
 const READY_DEADLINE: Duration = Duration::from_secs(1);
 /// Partitions must reach this far ahead; closer, and something keeps maintenance from its work.
 const MIN_PARTITIONS_AHEAD: time::Duration = time::Duration::days(2);

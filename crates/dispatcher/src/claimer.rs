@@ -33,17 +33,17 @@ use start::Claimed;
 pub(crate) use ready::ReadyEndpoints;
 pub(crate) use unanswered::Unanswered;
 
-/// How long a lease lasts beyond the endpoint's timeout: [`BEGIN_WITHIN`](crate::attempt::BEGIN_WITHIN), and the rest to record the result
-/// while PostgreSQL is busy. Longer, and what a killed dispatcher held waits longer where no peer notices its death;
-/// shorter, and a slow commit costs a second send.
+/// How long a lease lasts beyond the endpoint's timeout: [`BEGIN_WITHIN`](crate::attempt::BEGIN_WITHIN), and the rest
+/// to record the result while PostgreSQL is busy. Longer, and what a killed dispatcher held waits longer where no peer
+/// notices its death; shorter, and a slow commit costs a second send.
 const LEASE_MARGIN: Duration = Duration::from_secs(15);
 
 /// Between claims at least. Longer, and places that are free wait for it; shorter, and each claim has but few of them to
 /// fill, which costs more for each.
 const CLAIM_PAUSE: Duration = Duration::from_millis(1);
 
-/// How long a claim may take, and loading what is sent. Longer, and a dispatcher that is told to stop while PostgreSQL hangs
-/// waits for it; shorter, and what a slow PostgreSQL has leased in the end waits for its lease to expire.
+/// How long a claim may take, and loading what is sent. Longer, and a dispatcher that is told to stop while PostgreSQL
+/// hangs waits for it; shorter, and what a slow PostgreSQL has leased in the end waits for its lease to expire.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Endpoints with a limit that are claimed for at once at most. More, and one statement takes long and holds many locks.

@@ -62,8 +62,8 @@ impl Dispatcher {
     ///
     /// # Errors
     ///
-    /// The configuration names something that can't be had: the admin port, or the file of authorities; or the master keys
-    /// open nothing in the database.
+    /// The configuration names something that can't be had: the admin port, or the file of authorities; or the master
+    /// keys open nothing in the database.
     pub(crate) async fn start(config: Config) -> Result<Self> {
         let signals = Signals::listen()?;
         let stages = Stages::default();

@@ -160,11 +160,11 @@ impl Capacity {
         }
     }
 
-    /// How many more deliveries to each of these endpoints with a limit may be in flight, `at_most` so many that may have any.
-    /// The claimer is woken when those of another one may.
+    /// How many more deliveries to each of these endpoints with a limit may be in flight, `at_most` so many that may
+    /// have any. The claimer is woken when those of another one may.
     ///
-    /// Each is told its room as if the others took nothing, so that one claim may pass a tenant's cap: taken together, those
-    /// that have a single delivery due would wait for rooms that others do not use.
+    /// Each is told its room as if the others took nothing, so that one claim may pass a tenant's cap: taken together,
+    /// those that have a single delivery due would wait for rooms that others do not use.
     pub(crate) fn rooms_at(
         &self,
         endpoints: impl Iterator<Item = LimitedEndpoint>,

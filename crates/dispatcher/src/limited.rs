@@ -1,4 +1,5 @@
-//! Endpoints with a limit that have something to be sent, as far as this dispatcher knows, and when to ask for each again.
+//! Endpoints with a limit that have something to be sent, as far as this dispatcher knows, and when to ask for each
+//! again.
 //!
 //! The limits themselves are kept in PostgreSQL, over all dispatchers. This only spares it questions whose answer is
 //! known.
@@ -62,7 +63,8 @@ impl Limited {
         self.waiting.len() > before
     }
 
-    /// Remembers endpoints that were met with something express, which no circuit holds back, whatever else it lets through.
+    /// Remembers endpoints that were met with something express, which no circuit holds back, whatever else it lets
+    /// through.
     pub(crate) fn meet_express(&mut self, met: &[LimitedEndpoint], now: Instant) {
         self.meet(met, now);
         for endpoint in met {

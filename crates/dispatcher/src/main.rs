@@ -39,8 +39,8 @@ use mimalloc::MiMalloc;
 use crate::config::{Arguments, Config};
 use crate::dispatcher::Dispatcher;
 
-/// Both programs make and drop many small things on many threads, which the C library's allocator is slow at: a sixth of the
-/// dispatcher's time when measured.
+/// Both programs make and drop many small things on many threads, which the C library's allocator is slow at: a sixth
+/// of the dispatcher's time when measured.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

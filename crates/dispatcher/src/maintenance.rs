@@ -24,8 +24,8 @@ use vacuuming::Vacuuming;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How often partitions and old rows are looked after. They change by the week; an hour leaves many tries.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_hours(1);
-/// How long a step of settling may take, or closing circuits. Longer, and a PostgreSQL that hangs is noticed late; shorter,
-/// and a busy one settles nothing.
+/// How long a step of settling may take, or closing circuits. Longer, and a PostgreSQL that hangs is noticed late;
+/// shorter, and a busy one settles nothing.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// The same for partitions and old rows, of which there may be many; a partition waits some seconds for its table's lock.
 const HOUSEKEEPING_DEADLINE: Duration = Duration::from_mins(1);
@@ -103,8 +103,8 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Removes the queue's dead rows if there are many. PostgreSQL does so by itself, but looks for work once a minute only:
-    /// at some thousand deliveries a second claims read past half a million dead rows by then.
+    /// Removes the queue's dead rows if there are many. PostgreSQL does so by itself, but looks for work once a minute
+    /// only: at some thousand deliveries a second claims read past half a million dead rows by then.
     async fn vacuum(&self, vacuuming: &mut Vacuuming) -> Result<(), StoreError> {
         let dead = self.dead_rows().await?;
         if !vacuuming.is_wanted(dead, Instant::now()) {

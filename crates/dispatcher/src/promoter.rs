@@ -19,7 +19,8 @@ const INTERVAL: Duration = Duration::from_millis(250);
 const BATCH: i32 = 500;
 /// How long PostgreSQL must have answered before leases are taken over: after an outage, or when all stood still, leases
 /// have expired whose dispatchers live and hold a result, and they get to record it first. They try again every two
-/// seconds, and wait three for a connection. Shorter, and what was sent is sent again; longer, and dead ones' leases wait.
+/// seconds, and wait three for a connection. Shorter, and what was sent is sent again; longer, and dead ones' leases
+/// wait.
 pub(crate) const GRACE: Duration = Duration::from_secs(6);
 /// How long moving a batch may take. Longer, and a PostgreSQL that hangs is noticed late; shorter, and a busy one moves
 /// nothing.

@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 use tokio::sync::Mutex;
 use tracing::debug;
 
-/// How long what was seen is told again. A look reads some 100,000 entries of an index at most; more often, and a stray client
-/// could keep PostgreSQL busy with that.
+/// How long what was seen is told again. A look reads some 100,000 entries of an index at most; more often, and a stray
+/// client could keep PostgreSQL busy with that.
 const KEPT_FOR: Duration = Duration::from_secs(2);
 /// How long a look may take; after that what was seen last is told.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -40,7 +40,8 @@ struct Last {
 }
 
 impl QueueLook {
-    /// The queue as it is, or was a moment ago; as it was when it could be looked at last while PostgreSQL can't be asked.
+    /// The queue as it is, or was a moment ago; as it was when it could be looked at last while PostgreSQL can't be
+    /// asked.
     pub(crate) async fn state(&self, database: &Database) -> Option<QueueState> {
         let mut last = self.last.lock().await;
         if last.next_at.is_none_or(|at| Instant::now() >= at) {

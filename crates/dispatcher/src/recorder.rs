@@ -1,7 +1,7 @@
 //! The recorder: writes what came of attempts, many in one transaction, and gives their permits back.
 //!
-//! While one batch is being written the next gathers in the channel, so batches are as large as PostgreSQL is slow. A result
-//! is held until it is written, through any outage: it is never sent again because of one.
+//! While one batch is being written the next gathers in the channel, so batches are as large as PostgreSQL is slow. A
+//! result is held until it is written, through any outage: it is never sent again because of one.
 
 mod batch;
 mod ended;
@@ -32,8 +32,8 @@ pub(crate) use ended::{Ended, Outcome};
 /// Results in one transaction at most. More, and one commit keeps many permits; fewer, and commits cost more than what
 /// is in them: measured 24 µs a delivery at 200.
 const MAX_BATCH: usize = 200;
-/// Results that are worth a transaction at once; fewer wait [`GATHER_FOR`] for more. A transaction costs PostgreSQL as much
-/// as some ten results do.
+/// Results that are worth a transaction at once; fewer wait [`GATHER_FOR`] for more. A transaction costs PostgreSQL as
+/// much as some ten results do.
 const ENOUGH: usize = 64;
 /// How long a result waits for others, unless somebody waits for it. Longer would only hold permits.
 const GATHER_FOR: Duration = Duration::from_millis(5);
@@ -90,8 +90,8 @@ impl Recorder {
         self.circuits.judge(finished, Instant::now())
     }
 
-    /// What follows from what is written: circuits change, and then the permits are given back, so that whoever is claimed
-    /// for with them finds the circuits as they are now. What is still open keeps as many.
+    /// What follows from what is written: circuits change, and then the permits are given back, so that whoever is
+    /// claimed for with them finds the circuits as they are now. What is still open keeps as many.
     async fn settle(&self, batch: &mut Batch) {
         for at in batch.ended_at.drain(..) {
             self.metrics.record_wait_seconds.observe(at.elapsed());

@@ -102,8 +102,9 @@ impl Targets {
             .cloned()
     }
 
-    /// The endpoints of claims that are to be loaded first. Where there is no room for them the cache starts anew, here and not
-    /// while they are loaded: what the claims have in the cache goes with it, and has to be loaded with the rest.
+    /// The endpoints of claims that are to be loaded first. Where there is no room for them the cache starts anew, here
+    /// and not while they are loaded: what the claims have in the cache goes with it, and has to be loaded with the
+    /// rest.
     pub(crate) fn missing(&mut self, claims: &[Claim]) -> Vec<(TenantId, EndpointId)> {
         let missing = self.not_cached(claims);
         if self.cache.len() + missing.len() <= MAX_CACHED {

@@ -1,5 +1,5 @@
-//! `make soak`: both programs under half load, with a fault every few seconds, for an hour. Afterwards nothing is lost, and
-//! memory, open files, connections and the queue's table are where they were.
+//! `make soak`: both programs under half load, with a fault every few seconds, for an hour. Afterwards nothing is lost,
+//! and memory, open files, connections and the queue's table are where they were.
 
 mod soak;
 

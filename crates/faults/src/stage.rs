@@ -244,7 +244,8 @@ impl Stage {
         );
     }
 
-    /// Ends the publishing, waits until nothing is left to do, and gives the account. The stage stays, for more questions.
+    /// Ends the publishing, waits until nothing is left to do, and gives the account. The stage stays, for more
+    /// questions.
     pub async fn settle(&mut self) -> Verdict {
         let idle = Publisher::start(self.api.anonymous(), 0, Duration::ZERO);
         let ledger = std::mem::replace(&mut self.publisher, idle).stop().await;

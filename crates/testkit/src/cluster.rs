@@ -78,8 +78,8 @@ impl Cluster {
         &self.url
     }
 
-    /// Lets hosts of a network connect, such as `198.51.100.0/24`: a new server knows loopback only. It has to listen there,
-    /// too (`listen_addresses`).
+    /// Lets hosts of a network connect, such as `198.51.100.0/24`: a new server knows loopback only. It has to listen
+    /// there, too (`listen_addresses`).
     ///
     /// # Panics
     ///
@@ -151,8 +151,8 @@ impl Cluster {
         self.url = url;
     }
 
-    /// Starts a standby of this server, whose commits wait for it from now on (`synchronous_standby_names`). This server is
-    /// restarted for it.
+    /// Starts a standby of this server, whose commits wait for it from now on (`synchronous_standby_names`). This
+    /// server is restarted for it.
     ///
     /// # Panics
     ///

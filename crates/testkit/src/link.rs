@@ -33,8 +33,8 @@ pub enum Flow {
     Open,
     /// They wait, until the flow is another one.
     Stalled,
-    /// They are gone, and nobody is told: a cable is cut, or a firewall has forgotten the connection. A connection that has
-    /// lost bytes is reset when the flow is open again.
+    /// They are gone, and nobody is told: a cable is cut, or a firewall has forgotten the connection. A connection that
+    /// has lost bytes is reset when the flow is open again.
     Cut,
 }
 

@@ -132,8 +132,8 @@ impl Wire {
         self.close_after(usize::MAX);
     }
 
-    /// Loses the server's answer to the next message that holds `text`, and closes the connection: the server has done what
-    /// it was asked, and the client does not know.
+    /// Loses the server's answer to the next message that holds `text`, and closes the connection: the server has done
+    /// what it was asked, and the client does not know.
     ///
     /// # Panics
     ///

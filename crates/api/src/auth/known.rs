@@ -1,8 +1,9 @@
 //! Credentials that were seen lately, so that checking them again costs no round trip.
 //!
 //! What is revoked or changed elsewhere works for [`LIFETIME`] longer at most; in this process a revoked key ends at
-//! once, also where it was being looked up meanwhile. When a credential ends by itself is looked at each time. Tokens that are
-//! not good are not remembered; keys that are not, for [`REFUSED_LIFETIME`], so that whoever keeps trying one costs little.
+//! once, also where it was being looked up meanwhile. When a credential ends by itself is looked at each time. Tokens
+//! that are not good are not remembered; keys that are not, for [`REFUSED_LIFETIME`], so that whoever keeps trying one
+//! costs little.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use crate::error::ApiError;
 /// How long a credential is taken for good without asking PostgreSQL. The contract promises that a revocation works
 /// within five seconds; a check that was under way may end a moment after it.
 const LIFETIME: Duration = Duration::from_secs(4);
-/// How long a key is refused without asking PostgreSQL again. Nobody has a key before it was made, so that what is remembered
-/// is seldom wrong: only where another process made a key that somebody had guessed.
+/// How long a key is refused without asking PostgreSQL again. Nobody has a key before it was made, so that what is
+/// remembered is seldom wrong: only where another process made a key that somebody had guessed.
 const REFUSED_LIFETIME: Duration = Duration::from_secs(2);
 /// Refused keys remembered at most, some 100 bytes each.
 const MAX_REFUSED: u64 = 10_000;

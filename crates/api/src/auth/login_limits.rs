@@ -1,5 +1,6 @@
-//! How many wrong passwords may be tried, and what API keys that nobody has may cost. Only failures count: a token is taken before the password is looked at, so
-//! that guesses made at once can't pass together, and given back unless it was wrong.
+//! How many wrong passwords may be tried, and what API keys that nobody has may cost. Only failures count: a token is
+//! taken before the password is looked at, so that guesses made at once can't pass together, and given back unless it
+//! was wrong.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -23,8 +24,8 @@ const WIDE: u32 = 10;
 /// PostgreSQL, so that the others are left to everybody else.
 const KEYS_AT_ONCE: usize = 2;
 
-/// Logins of one address that are under way at once. More, and a few addresses take all places in which passwords wait for
-/// their turn; fewer, and an office behind one address waits when its day begins.
+/// Logins of one address that are under way at once. More, and a few addresses take all places in which passwords wait
+/// for their turn; fewer, and an office behind one address waits when its day begins.
 const AT_ONCE: usize = 8;
 /// When to come again with one more. Each of those before it takes some tens of milliseconds.
 const COME_AGAIN: Duration = Duration::from_secs(1);
@@ -66,9 +67,9 @@ impl LoginLimits {
         })
     }
 
-    /// Looks an API key up: at once, or, for an address that has tried too many which nobody has, in turn with others of its
-    /// kind. To guess a key is hopeless; what is bounded is what the guesses cost PostgreSQL. Nobody is refused, since good
-    /// keys may come from the same address.
+    /// Looks an API key up: at once, or, for an address that has tried too many which nobody has, in turn with others
+    /// of its kind. To guess a key is hopeless; what is bounded is what the guesses cost PostgreSQL. Nobody is refused,
+    /// since good keys may come from the same address.
     ///
     /// # Errors
     ///

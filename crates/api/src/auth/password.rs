@@ -13,9 +13,9 @@ use crate::error::ApiError;
 const MAX_AT_ONCE: usize = 2;
 /// Logins that wait for their turn at most: some seconds' work. More would wait longer than their callers do.
 const MAX_WAITING: usize = 64;
-/// OWASP's parameters of Argon2id: 19 MiB, 2 passes, 1 lane. Less, and stolen hashes are guessed faster; more, and a login
-/// takes longer, which is bounded by [`MAX_AT_ONCE`] cores. Named, so that another version of the crate changes nothing
-/// unnoticed. Hashes made with others still verify by their own.
+/// OWASP's parameters of Argon2id: 19 MiB, 2 passes, 1 lane. Less, and stolen hashes are guessed faster; more, and a
+/// login takes longer, which is bounded by [`MAX_AT_ONCE`] cores. Named, so that another version of the crate changes
+/// nothing unnoticed. Hashes made with others still verify by their own.
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;

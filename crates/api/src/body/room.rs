@@ -8,8 +8,9 @@ use tokio::time::timeout;
 
 use crate::error::ApiError;
 
-/// Bytes of all bodies together, from when they come until their requests are answered; what is made of a body takes as much
-/// again for a moment. Less, and a few batches wait for each other; more, and it is the machine's memory that ends.
+/// Bytes of all bodies together, from when they come until their requests are answered; what is made of a body takes as
+/// much again for a moment. Less, and a few batches wait for each other; more, and it is the machine's memory that
+/// ends.
 const MAX_BYTES: usize = 256 * 1024 * 1024;
 /// What is taken at once: the semaphore is asked once for an ordinary body, and counts in 32 bits.
 const STEP: usize = 64 * 1024;
@@ -45,8 +46,8 @@ impl BodyRoom {
     }
 }
 
-/// What one body takes of the room, until it is dropped. It grows with what has come and not by what is announced, so that
-/// nobody takes room away from others without filling it.
+/// What one body takes of the room, until it is dropped. It grows with what has come and not by what is announced, so
+/// that nobody takes room away from others without filling it.
 #[derive(Debug)]
 pub struct BodyPlace {
     room: Arc<Semaphore>,

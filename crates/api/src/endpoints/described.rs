@@ -44,8 +44,8 @@ pub struct SignatureBody {
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
 pub struct EndpointBody {
-    /// Where requests go: `https://` (or `http://`, where the operator allows it), a public host, and no port of a service
-    /// that receives no webhooks.
+    /// Where requests go: `https://` (or `http://`, where the operator allows it), a public host, and no port of a
+    /// service that receives no webhooks.
     url: String,
     /// A note for people.
     #[schema(max_length = 1_000)]
@@ -80,13 +80,13 @@ pub struct EndpointBody {
     retry_schedule: Option<Value>,
 }
 
-/// Changes to an endpoint. `null` resets a field to what it is by default, where it has a default that says nothing of its
-/// own; it is refused of `url`, `event_patterns`, `secret` and `enabled`.
+/// Changes to an endpoint. `null` resets a field to what it is by default, where it has a default that says nothing of
+/// its own; it is refused of `url`, `event_patterns`, `secret` and `enabled`.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
 pub struct EndpointPatchBody {
-    /// Where requests go: `https://` (or `http://`, where the operator allows it), a public host, and no port of a service
-    /// that receives no webhooks.
+    /// Where requests go: `https://` (or `http://`, where the operator allows it), a public host, and no port of a
+    /// service that receives no webhooks.
     #[schema(value_type = String, required = false)]
     url: Option<String>,
     /// A note for people; null: none.

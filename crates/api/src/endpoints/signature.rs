@@ -9,8 +9,8 @@ use reprise_core::signing::{
 
 use crate::faults::{Faults, Field, name};
 
-/// What a body says of the signature; what it leaves out stays as it is, or is the scheme's default. Where it says `null`,
-/// it is the default: `Some(None)`.
+/// What a body says of the signature; what it leaves out stays as it is, or is the scheme's default. Where it says
+/// `null`, it is the default: `Some(None)`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SignatureChoice {
     scheme: Option<SchemeName>,

@@ -22,8 +22,8 @@ use crate::faults::{Faults, Field, Fields, name};
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
 pub struct HookBody {
-    /// Where requests go: `https://` (or `http://`, where the operator allows it), a public host, and no port of a service
-    /// that receives no webhooks.
+    /// Where requests go: `https://` (or `http://`, where the operator allows it), a public host, and no port of a
+    /// service that receives no webhooks.
     url: String,
     /// Whether it gets anything; default false.
     active: Option<bool>,
@@ -42,8 +42,8 @@ pub struct HookBody {
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "documents the body; it is read field by field")]
 pub struct HookPatchBody {
-    /// Where requests go: `https://` (or `http://`, where the operator allows it), a public host, and no port of a service
-    /// that receives no webhooks.
+    /// Where requests go: `https://` (or `http://`, where the operator allows it), a public host, and no port of a
+    /// service that receives no webhooks.
     #[schema(value_type = String, required = false)]
     url: Option<String>,
     /// Whether it gets anything.
@@ -52,8 +52,8 @@ pub struct HookPatchBody {
     /// `subject` (itself and everything below it), `subject:action` or `*`. At most 100, where a subject counts for two.
     #[schema(value_type = Vec<String>, required = false, min_items = 1, max_items = 100)]
     events: Option<Vec<String>>,
-    /// A header sent besides ours: `Name: value`. It replaces all that were there, unless it is the one that is shown; null
-    /// removes them.
+    /// A header sent besides ours: `Name: value`. It replaces all that were there, unless it is the one that is shown;
+    /// null removes them.
     header: Option<String>,
     /// Another secret, at once.
     #[schema(value_type = String, required = false, max_length = 256)]

@@ -1,8 +1,9 @@
 //! A connection that its client cannot hold for as long as it likes.
 //!
-//! actix-http watches the head of the first request only: one byte of a second one, and nothing ends the connection any more.
-//! Neither does it watch a client that does not read its answer, nor one that goes on sending a body which nobody reads
-//! since the answer was an early refusal. What is common to all of these can be seen from below, by who is waiting for whom.
+//! actix-http watches the head of the first request only: one byte of a second one, and nothing ends the connection any
+//! more. Neither does it watch a client that does not read its answer, nor one that goes on sending a body which nobody
+//! reads since the answer was an early refusal. What is common to all of these can be seen from below, by who is
+//! waiting for whom.
 
 use std::cell::Cell;
 use std::io;
@@ -60,8 +61,8 @@ impl Drop for RequestUnderWay {
     }
 }
 
-/// Bytes that a connection reads in one turn. More, and a client that sends faster than we read, such as a chunk extension
-/// without an end, keeps its worker from all other connections; fewer, and large bodies cost more turns.
+/// Bytes that a connection reads in one turn. More, and a client that sends faster than we read, such as a chunk
+/// extension without an end, keeps its worker from all other connections; fewer, and large bodies cost more turns.
 const TURN_BYTES: usize = 64 * 1024;
 
 /// A stream that fails with [`io::ErrorKind::TimedOut`] when its client has been waited for too long.

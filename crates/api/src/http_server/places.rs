@@ -11,8 +11,8 @@ use tracing::warn;
 
 use crate::client_address::site;
 
-/// How often it is logged that connections are refused: often enough to be seen beside what fails by it, and not once for each
-/// connection of somebody who tries thousands.
+/// How often it is logged that connections are refused: often enough to be seen beside what fails by it, and not once
+/// for each connection of somebody who tries thousands.
 const WARN_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The places that connections take.
@@ -50,7 +50,8 @@ impl Places {
         })
     }
 
-    /// A place for a connection, unless its address has all of its own. Of IPv6 the network of a site counts as one address.
+    /// A place for a connection, unless its address has all of its own. Of IPv6 the network of a site counts as one
+    /// address.
     pub fn take(self: &Arc<Self>, peer: SocketAddr) -> Option<Place> {
         let address = peer.ip().to_canonical();
         let is_exempt = self.exempt.iter().any(|network| network.contains(&address));

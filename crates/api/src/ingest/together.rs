@@ -34,8 +34,8 @@ pub(super) enum Outcome {
     EndpointsChanged,
 }
 
-/// Stores callers' events in one commit, to the tenants' endpoints as they are at that commit, and tells what came of each,
-/// in order, and what the dispatchers were not told of. Of the first one something comes in any case.
+/// Stores callers' events in one commit, to the tenants' endpoints as they are at that commit, and tells what came of
+/// each, in order, and what the dispatchers were not told of. Of the first one something comes in any case.
 ///
 /// # Errors
 ///

@@ -123,7 +123,8 @@ async fn deleted_endpoint_leaves_the_list_but_not_the_history() {
     assert_eq!(delivery["final_http_status"], Value::Null);
 }
 
-/// Looks at an endpoint until it is deleted, and some times more: whoever answers its deletion at once has done so by then.
+/// Looks at an endpoint until it is deleted, and some times more: whoever answers its deletion at once has done so by
+/// then.
 async fn see_deleted(stage: &Stage, id: &str) {
     let mut looks = 0;
     let seen = poll_until(Duration::from_secs(20), async || {

@@ -13,8 +13,8 @@ use crate::{
     stage::{Receiver, Stage},
 };
 
-/// Of one endpoint's deliveries 512; of all so many more that what a dispatcher keeps for redeliveries, for others' endpoints
-/// and for quick ones does not count.
+/// Of one endpoint's deliveries 512; of all so many more that what a dispatcher keeps for redeliveries, for others'
+/// endpoints and for quick ones does not count.
 pub const LIMITS: [(&str, &str); 3] = [
     ("REPRISE_MAX_IN_FLIGHT", "784"),
     ("REPRISE_MAX_IN_FLIGHT_PER_TENANT", "683"),

@@ -68,9 +68,9 @@ impl SigningSecrets {
         self.previous.as_ref()
     }
 
-    /// The secrets with a new one. Without an overlap it signs alone from now on. With one the present secret goes on signing
-    /// until that ends; but in a scheme with room for one signature only if the overlap was asked for, else it is over at
-    /// once.
+    /// The secrets with a new one. Without an overlap it signs alone from now on. With one the present secret goes on
+    /// signing until that ends; but in a scheme with room for one signature only if the overlap was asked for, else it
+    /// is over at once.
     ///
     /// # Errors
     ///

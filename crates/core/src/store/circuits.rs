@@ -13,8 +13,8 @@ use super::statement::{Bind, statement};
 use super::{StoreError, whole_milliseconds};
 use crate::ids::{EndpointId, TenantId};
 
-/// How long a circuit that is closing stays at a number in flight before that doubles. Shorter, and the backlog comes back
-/// to a receiver that has just begun to answer; longer, and it waits for longer than needed.
+/// How long a circuit that is closing stays at a number in flight before that doubles. Shorter, and the backlog comes
+/// back to a receiver that has just begun to answer; longer, and it waits for longer than needed.
 pub const CLOSING_STEP: Duration = Duration::from_secs(1);
 /// After so many steps a circuit is closed: more may be in flight by then than any number of dispatchers send.
 const CLOSING_STEPS: u32 = 10;
@@ -93,8 +93,8 @@ pub async fn begin_to_close(
     Ok(closing > 0)
 }
 
-/// Closes the circuits that have been closing for long enough. Returns their number. What another transaction holds is left
-/// to the next call.
+/// Closes the circuits that have been closing for long enough. Returns their number. What another transaction holds is
+/// left to the next call.
 ///
 /// Index: `endpoint_limits_circuit_idx`.
 ///

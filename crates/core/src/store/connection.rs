@@ -16,8 +16,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::StoreError;
 
-/// How long each host of the URL may take until a connection can be used, unless the URL says it (`connect_timeout`): name
-/// lookup, TCP, TLS, authentication and the session's settings.
+/// How long each host of the URL may take until a connection can be used, unless the URL says it (`connect_timeout`):
+/// name lookup, TCP, TLS, authentication and the session's settings.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// When a silent connection is asked for a sign of life, and how long data may stay unacknowledged. Longer, and a
 /// cut cable is found late; the operating system's default of two hours would leave a listener deaf that long.
@@ -36,9 +36,9 @@ const PLANNING: &str = "SET plan_cache_mode = force_generic_plan;
     SET jit = off";
 
 /// When PostgreSQL gives up on us: it ends the session of a program that was frozen, cut off or lost its machine in the
-/// middle of a transaction, and with it the locks that others wait for. Longer, and an endpoint's deliveries wait; shorter
-/// than a pause of a busy machine, and work that was going well is thrown away. By its own defaults it would wait for ever
-/// where the kernel still answers, and two hours where nothing does.
+/// middle of a transaction, and with it the locks that others wait for. Longer, and an endpoint's deliveries wait;
+/// shorter than a pause of a busy machine, and work that was going well is thrown away. By its own defaults it would
+/// wait for ever where the kernel still answers, and two hours where nothing does.
 const ABANDONMENT: &str = "SET idle_in_transaction_session_timeout = '10s';
     SET tcp_keepalives_idle = 20;
     SET tcp_keepalives_interval = 5;

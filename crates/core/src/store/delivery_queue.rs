@@ -30,8 +30,8 @@ pub use vacuum::{dead_rows, vacuum};
 
 use crate::ids::{AttemptId, DeliveryId, DispatcherId, EndpointId, EventId, LeaseToken, TenantId};
 
-/// Who claims, and the token of all leases that it gets. Chosen by who claims, so that a claim whose answer is lost can be
-/// [undone](super::leases::release_unanswered).
+/// Who claims, and the token of all leases that it gets. Chosen by who claims, so that a claim whose answer is lost can
+/// be [undone](super::leases::release_unanswered).
 #[derive(Clone, Copy, Debug)]
 pub struct Claimant {
     /// The dispatcher.

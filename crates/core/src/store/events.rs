@@ -21,8 +21,8 @@ use crate::subscriptions::Subscriptions;
 /// Deliveries that one request may make at most, unless of a single event. They take some seconds to store; more, and
 /// the caller gives up waiting before it knows.
 pub const MAX_DELIVERIES: usize = 100_000;
-/// Deliveries at which a commit takes no further publication. More, and one caller's many deliveries are waited for by all
-/// whose events are in the same commit: 4 ms at this number.
+/// Deliveries at which a commit takes no further publication. More, and one caller's many deliveries are waited for by
+/// all whose events are in the same commit: 4 ms at this number.
 const ENOUGH_DELIVERIES: usize = 1_000;
 
 /// An event to be stored.
@@ -124,8 +124,8 @@ pub async fn publish(
     Ok(together.published.pop().unwrap_or(Published::NoRoom))
 }
 
-/// Stores publications in one statement and so in one commit, and tells what came of each, in order. The first one is always
-/// taken, so that calling again with what there was no room for ends.
+/// Stores publications in one statement and so in one commit, and tells what came of each, in order. The first one is
+/// always taken, so that calling again with what there was no room for ends.
 ///
 /// # Errors
 ///
@@ -211,8 +211,8 @@ struct FoundRow {
     delivery_count: i64,
 }
 
-/// Finds out what publishing an event has stored, when the answer was lost: its time and the number of its deliveries. The
-/// event is locked, so that this commit waits for what that one may not have waited for: a synchronous standby.
+/// Finds out what publishing an event has stored, when the answer was lost: its time and the number of its deliveries.
+/// The event is locked, so that this commit waits for what that one may not have waited for: a synchronous standby.
 ///
 /// Indexes: the primary key of events, and `deliveries_event_idx`.
 ///

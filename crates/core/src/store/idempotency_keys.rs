@@ -80,8 +80,8 @@ async fn take(
     Ok(taken == 1)
 }
 
-/// The fingerprint and the answer of whoever had the key. The row is locked, which makes this transaction's commit wait for
-/// whatever commits wait for: the first one's may have been cut short, with its rows on the primary only.
+/// The fingerprint and the answer of whoever had the key. The row is locked, which makes this transaction's commit wait
+/// for whatever commits wait for: the first one's may have been cut short, with its rows on the primary only.
 async fn find(
     conn: &mut AsyncPgConnection,
     request: &KeyedRequest<'_>,

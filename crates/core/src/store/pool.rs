@@ -136,13 +136,13 @@ impl Database {
     /// then is cancelled. Its connection does not go back to the pool, nor does that of work that found PostgreSQL
     /// unavailable, or whose caller went away in the middle of it.
     ///
-    /// Cancel safety: a statement that was sent goes on, to its end or until PostgreSQL sees that nobody waits; whether it
-    /// was committed is open.
+    /// Cancel safety: a statement that was sent goes on, to its end or until PostgreSQL sees that nobody waits; whether
+    /// it was committed is open.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`] when there is no connection, within three seconds, or the deadline has passed; whether a
-    /// write was committed is open then.
+    /// [`StoreError::Unavailable`] when there is no connection, within three seconds, or the deadline has passed;
+    /// whether a write was committed is open then.
     pub async fn run<T, E: ConnectionFault>(
         &self,
         deadline: Duration,

@@ -119,8 +119,8 @@ impl HeldRow {
     }
 }
 
-/// Records attempts together with the states that follow from them, in one commit: all or nothing. Returns the leases of those
-/// that were recorded; the others came too late, their leases being another's, and changed nothing.
+/// Records attempts together with the states that follow from them, in one commit: all or nothing. Returns the leases
+/// of those that were recorded; the others came too late, their leases being another's, and changed nothing.
 ///
 /// # Errors
 ///

@@ -245,7 +245,8 @@ async fn settling_a_deleted_endpoint_looks_at_its_own_rows_alone() {
     }
 }
 
-/// A history of two weeks: 32,000 deliveries to eight endpoints, of eight types, half of each week; one in fifty has failed.
+/// A history of two weeks: 32,000 deliveries to eight endpoints, of eight types, half of each week; one in fifty has
+/// failed.
 async fn history() -> (World, Account) {
     let mut world = World::create().await;
     let account = world.account().await;

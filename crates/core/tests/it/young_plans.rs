@@ -1,5 +1,5 @@
-//! Plans that were made while the tables were empty, and are kept: none of them may look a row up by its tenant alone, which
-//! is as good as by its whole key in an empty table, and reads all that a tenant has in a full one.
+//! Plans that were made while the tables were empty, and are kept: none of them may look a row up by its tenant alone,
+//! which is as good as by its whole key in an empty table, and reads all that a tenant has in a full one.
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Endpoints that have, or had a moment ago, ready deliveries: what can be claimed from without a walk.
 //!
 //! Behind what was claimed of an endpoint lie dead entries of the index until vacuum comes, so the next look begins after
-//! them. Deliveries may come late, or come back below that, as retries do: so the newest are never passed over, and the look
-//! begins at the start whenever something may have come back, and every second in any case.
+//! them. Deliveries may come late, or come back below that, as retries do: so the newest are never passed over, and the
+//! look begins at the start whenever something may have come back, and every second in any case.
 
 mod crowd;
 
@@ -16,8 +16,8 @@ use time::OffsetDateTime;
 use self::crowd::Crowd;
 
 /// Endpoints remembered at most. More, and a claim has more to share among than it needs; those that are not remembered
-/// are found again by the walk. Of a tenant that has more which hang, the others are not asked for until one of these gives
-/// way: so it gives way to other tenants.
+/// are found again by the walk. Of a tenant that has more which hang, the others are not asked for until one of these
+/// gives way: so it gives way to other tenants.
 const MAX_KNOWN: usize = 1_024;
 /// Of these, endpoints that had nothing more when they were looked at. Each costs a probe at the next hint.
 const MAX_QUIET: usize = 64;
@@ -193,8 +193,8 @@ impl KnownEndpoints {
         self.forget_quiet();
     }
 
-    /// Those of which a claim has taken nothing: they may have got a limit, or a circuit that is not closed. Each is told now
-    /// and then only.
+    /// Those of which a claim has taken nothing: they may have got a limit, or a circuit that is not closed. Each is
+    /// told now and then only.
     pub(super) fn doubtful(
         &mut self,
         candidates: &[Candidate],

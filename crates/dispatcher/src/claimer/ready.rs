@@ -146,8 +146,8 @@ impl ReadyEndpoints {
         Ok((taken, doubtful, held_back))
     }
 
-    /// Those of these endpoints that have got a limit; they are forgotten here. An error must not cost the claims that were
-    /// made, and is left to the next look.
+    /// Those of these endpoints that have got a limit; they are forgotten here. An error must not cost the claims that
+    /// were made, and is left to the next look.
     async fn find_limited(
         &mut self,
         conn: &mut AsyncPgConnection,

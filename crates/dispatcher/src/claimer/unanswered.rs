@@ -1,5 +1,5 @@
-//! Claims whose answers were lost: PostgreSQL may have leased deliveries that nobody here knows of. They are given back as
-//! soon as PostgreSQL answers again, instead of waiting for their leases to expire and showing an attempt as lost.
+//! Claims whose answers were lost: PostgreSQL may have leased deliveries that nobody here knows of. They are given back
+//! as soon as PostgreSQL answers again, instead of waiting for their leases to expire and showing an attempt as lost.
 
 use std::collections::VecDeque;
 
@@ -10,11 +10,12 @@ use tracing::info;
 
 use super::{Claimer, DEADLINE};
 
-/// How often a claim is looked for, once PostgreSQL answers: a server that hung goes on with what it had read while others
-/// are already answered. Oftener, and each failure costs more statements; less often, and such a claim waits for its leases.
+/// How often a claim is looked for, once PostgreSQL answers: a server that hung goes on with what it had read while
+/// others are already answered. Oftener, and each failure costs more statements; less often, and such a claim waits for
+/// its leases.
 const LOOKS: u8 = 5;
-/// Claims that are looked for at most, the last ones. More are of no use: while PostgreSQL is away for long, the leases of
-/// the first ones expire.
+/// Claims that are looked for at most, the last ones. More are of no use: while PostgreSQL is away for long, the leases
+/// of the first ones expire.
 const MAX_CLAIMS: usize = 32;
 
 /// The claims that got no answer.

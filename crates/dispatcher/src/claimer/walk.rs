@@ -8,11 +8,12 @@ use uuid::Uuid;
 
 use super::known::Remembered;
 
-/// How long a walk waits while there is something to claim without it. Longer, and an endpoint that is not known waits longer
-/// for its first delivery; shorter, and walking costs PostgreSQL more than claiming.
+/// How long a walk waits while there is something to claim without it. Longer, and an endpoint that is not known waits
+/// longer for its first delivery; shorter, and walking costs PostgreSQL more than claiming.
 const PAUSE: Duration = Duration::from_millis(5);
-/// A walk that finds nothing new waits so many times as long as its last step took. Less, and walking past many endpoints that
-/// may not have any more, since their tenants' receivers hang, keeps PostgreSQL busy; more, and what has lost its hint waits.
+/// A walk that finds nothing new waits so many times as long as its last step took. Less, and walking past many
+/// endpoints that may not have any more, since their tenants' receivers hang, keeps PostgreSQL busy; more, and what has
+/// lost its hint waits.
 const VAIN_PAUSE: u32 = 9;
 /// How often to walk without a hint while the claimer is busy: a hint may be lost, and what others give back has none.
 const UNHINTED: Duration = Duration::from_millis(100);

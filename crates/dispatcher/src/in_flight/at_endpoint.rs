@@ -24,8 +24,8 @@ pub(super) struct AtEndpoint {
     /// As many as it may have in flight. Express deliveries go without.
     pub(super) places: Arc<Semaphore>,
     pace: Pace,
-    /// Whether the claimer is to be asked to look when it is time: something was claimed since it last was, or it has looked
-    /// too early.
+    /// Whether the claimer is to be asked to look when it is time: something was claimed since it last was, or it has
+    /// looked too early.
     is_look_due: bool,
 }
 

@@ -40,8 +40,8 @@ impl Pace {
         now.saturating_duration_since(self.window_from) >= 2 * WINDOW
     }
 
-    /// What may be claimed ahead, `at_most` so much: what was answered in a window. An endpoint that has stopped to answer
-    /// gets nothing ahead.
+    /// What may be claimed ahead, `at_most` so much: what was answered in a window. An endpoint that has stopped to
+    /// answer gets nothing ahead.
     pub(super) fn ahead(&self, now: Instant, at_most: i32) -> i32 {
         let age = now.saturating_duration_since(self.window_from);
         let answered = if age < WINDOW {

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// How often dead rows are counted. Longer, and claims read past more of them; shorter, and PostgreSQL reads the table for
-/// fewer of them each time.
+/// How often dead rows are counted. Longer, and claims read past more of them; shorter, and PostgreSQL reads the table
+/// for fewer of them each time.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Dead rows that are worth reading the table and its indexes for: some ten milliseconds' work.
 const MANY: u64 = 50_000;

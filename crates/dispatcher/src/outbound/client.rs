@@ -36,12 +36,12 @@ const MAX_HEADERS: usize = 100;
 /// How long an unused connection is kept. Below the 5 s after which Node and Apache close theirs, so that we seldom
 /// send into a connection that is being closed; long enough for a steady stream of events.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
-/// Unused connections to one host at most: as many as are in flight by default, since many endpoints may share a host. Fewer,
-/// and those beyond them are closed after one request each; more would only be held.
+/// Unused connections to one host at most: as many as are in flight by default, since many endpoints may share a host.
+/// Fewer, and those beyond them are closed after one request each; more would only be held.
 const MAX_IDLE_PER_HOST: usize = 512;
-/// Connections open at once, to all hosts, up to which they are kept after their first request. More, and a tenant with an
-/// endpoint at each of ten thousand hosts makes us hold ten thousand, at up to 50 KiB each; fewer, and where there are many
-/// hosts each request pays for a new connection.
+/// Connections open at once, to all hosts, up to which they are kept after their first request. More, and a tenant with
+/// an endpoint at each of ten thousand hosts makes us hold ten thousand, at up to 50 KiB each; fewer, and where there
+/// are many hosts each request pays for a new connection.
 const MAX_KEPT: usize = 2_048;
 
 /// The client that everything is sent with. Cheap to clone; clones share their connections.

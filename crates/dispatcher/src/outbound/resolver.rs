@@ -42,8 +42,8 @@ const REREAD_INTERVAL: Duration = Duration::from_secs(30);
 const NEGATIVE_TTL: Duration = Duration::from_secs(1);
 
 /// How long the addresses of the other family are waited for, once those of one are there. Some name servers never answer
-/// questions for AAAA, and giving them up takes as long as an attempt may (RFC 8305 section 3 waits 50 ms). Longer, and such
-/// receivers get each request late; shorter, and on a slow network an address is not judged that should be.
+/// questions for AAAA, and giving them up takes as long as an attempt may (RFC 8305 section 3 waits 50 ms). Longer, and
+/// such receivers get each request late; shorter, and on a slow network an address is not judged that should be.
 const OTHER_FAMILY_WAIT: Duration = Duration::from_millis(300);
 
 /// How a name is understood that does not end in a dot.

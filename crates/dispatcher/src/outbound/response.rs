@@ -8,8 +8,9 @@ use reprise_core::attempt::{KEPT_BODY_BYTES, RecordedResponse};
 /// Bytes of a response body that are read at most. More would let a receiver hold its slot; fewer would close
 /// connections that could be used again, since only one whose response was read to its end can be.
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// Bytes of names and values of headers that are kept at most: those that fit, in their order. As much as of a body; more, and each of a
-/// delivery's attempts may keep what the client reads at most, three times over where bytes are no UTF-8.
+/// Bytes of names and values of headers that are kept at most: those that fit, in their order. As much as of a body;
+/// more, and each of a delivery's attempts may keep what the client reads at most, three times over where bytes are no
+/// UTF-8.
 const KEPT_HEADER_BYTES: usize = 16 * 1024;
 
 /// What is kept of a response before its body.

@@ -12,8 +12,8 @@ use tracing::{debug, error, warn};
 use super::Recorder;
 use super::batch::Batch;
 
-/// After so many passes in which no result is taken, one that is refused is written without what may be at fault. Fewer, and
-/// a disk that is full for a moment costs responses; more, and what is at fault holds its permit for longer.
+/// After so many passes in which no result is taken, one that is refused is written without what may be at fault.
+/// Fewer, and a disk that is full for a moment costs responses; more, and what is at fault holds its permit for longer.
 const REFUSED_ALONE: u32 = 8;
 
 impl Recorder {
@@ -60,9 +60,9 @@ impl Recorder {
             .map_or(Ok(()), Err)
     }
 
-    /// Ends what PostgreSQL refuses again and again; whether it is ended. First without what the receiver sent: a value that
-    /// PostgreSQL never takes is in there if anywhere. If that is refused, too, the fault is in this one where others are
-    /// taken, and may be a full disk's where none is.
+    /// Ends what PostgreSQL refuses again and again; whether it is ended. First without what the receiver sent: a value
+    /// that PostgreSQL never takes is in there if anywhere. If that is refused, too, the fault is in this one where
+    /// others are taken, and may be a full disk's where none is.
     async fn end_refused(
         &self,
         refused: &FinishedAttempt,
@@ -109,8 +109,8 @@ impl Ending for UnusedLease {
     }
 }
 
-/// The way through leases of which each is ended in a transaction of its own. Those that PostgreSQL was not available for,
-/// or that it refused, stay; where the statement failed for a mistake of ours the lease is given up.
+/// The way through leases of which each is ended in a transaction of its own. Those that PostgreSQL was not available
+/// for, or that it refused, stay; where the statement failed for a mistake of ours the lease is given up.
 ///
 /// Cancel safety: dropped half-way, what has not been ended, or perhaps has, is still open.
 #[derive(Debug)]

@@ -188,7 +188,8 @@ async fn caller_that_goes_before_all_is_said_has_published_nothing() {
     }
 }
 
-/// Lets the caller go while its publication has got so far that PostgreSQL was asked `asked` times; then the way is open again.
+/// Lets the caller go while its publication has got so far that PostgreSQL was asked `asked` times; then the way is
+/// open again.
 async fn go_after(world: &World, kind: Kind, going: Going, asked: usize, first: u64) {
     let key = format!("key-of-{first}");
     let request = world.request(kind, first, &key);

@@ -1,5 +1,6 @@
-//! Cables that are cut under load: between hosts made of network namespaces packets vanish, one way or both, and the time-outs
-//! and retransmissions are the operating system's own. `network.rs` has the same with a relay that needs no root.
+//! Cables that are cut under load: between hosts made of network namespaces packets vanish, one way or both, and the
+//! time-outs and retransmissions are the operating system's own. `network.rs` has the same with a relay that needs no
+//! root.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};

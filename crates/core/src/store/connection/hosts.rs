@@ -9,8 +9,8 @@ use tokio_postgres::config::{Host, TargetSessionAttrs};
 
 /// One configuration for each host, in their order, with everything else that the URL says.
 ///
-/// Of several hosts only one that takes writes is wanted, whatever the URL says: Reprise writes, and a standby would refuse
-/// everything for as long as the connection lives.
+/// Of several hosts only one that takes writes is wanted, whatever the URL says: Reprise writes, and a standby would
+/// refuse everything for as long as the connection lives.
 pub(super) fn one_by_one(config: &Config) -> Vec<Config> {
     let (hosts, addresses) = (config.get_hosts(), config.get_hostaddrs());
     let count = hosts.len().max(addresses.len());

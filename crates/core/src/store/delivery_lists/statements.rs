@@ -14,8 +14,9 @@ pub(super) struct ByIndex {
 /// The statements that read by one index. What passes the filters comes back with `is_match`; the last row that may be
 /// read comes back in any case, so that the next page can begin there.
 ///
-/// The rows are read in the order of all the index's columns, between bounds on all of them: no other index has that order,
-/// and sorting is out of the question, so that the planner has one way to go however small the table was when it planned.
+/// The rows are read in the order of all the index's columns, between bounds on all of them: no other index has that
+/// order, and sorting is out of the question, so that the planner has one way to go however small the table was when it
+/// planned.
 ///
 /// - `$1` tenant, `$2` below this id, `$3` from this id on
 /// - `$4` endpoint, `$5` stored status, `$6` type, `$7` group, `$8` HTTP status, `$9` replayed delivery, `$10` made from,
@@ -113,8 +114,8 @@ pub(super) const BY_UNSUCCESSFUL_STATUS: ByIndex = read_by!(
     "unsuccessful_status" = "$5",
     "unsuccessful_status IS NOT NULL"
 );
-/// By `deliveries_endpoint_unsuccessful_idx`. Of two columns that are given the first is said to be equal: the comparison of
-/// rows ends a scan by its first column only.
+/// By `deliveries_endpoint_unsuccessful_idx`. Of two columns that are given the first is said to be equal: the
+/// comparison of rows ends a scan by its first column only.
 pub(super) const BY_UNSUCCESSFUL_AT_ENDPOINT: ByIndex = read_from!(
     "SELECT * FROM deliveries
      WHERE tenant_id = $1 AND endpoint_id = $4 AND (unsuccessful_status, id) < ($5, $2)

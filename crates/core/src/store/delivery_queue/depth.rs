@@ -13,8 +13,8 @@ use crate::store::statement::{Bind, statement};
 
 /// Endpoints that are looked at for the oldest delivery, at most: a probe of an index each.
 const ENDPOINTS: i32 = 1_000;
-/// Ready deliveries that are looked at of each. They lie there in the order in which they were made, of which that in which
-/// they became ready differs for retries only.
+/// Ready deliveries that are looked at of each. They lie there in the order in which they were made, of which that in
+/// which they became ready differs for retries only.
 const OF_EACH: i32 = 4;
 
 /// The queue's size. Each number is counted up to a bound of 100,000, and is that if there are more.

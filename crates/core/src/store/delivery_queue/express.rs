@@ -40,7 +40,8 @@ pub struct ExpressLimits<'a> {
 pub struct ExpressClaim {
     /// The deliveries that are leased now.
     pub claims: Vec<Claim>,
-    /// Endpoints with express deliveries and a limit, which were passed over: see [`claim_limited`](super::claim_limited).
+    /// Endpoints with express deliveries and a limit, which were passed over: see
+    /// [`claim_limited`](super::claim_limited).
     pub limited: Vec<LimitedEndpoint>,
 }
 

@@ -1,7 +1,7 @@
 //! Claiming for endpoints that have a limit: on the rate, or on what is in flight, over all dispatchers.
 //!
-//! Whoever holds the endpoint's row in `endpoint_limits` may claim for it, and does so in a second statement: its snapshot
-//! sees every lease that was made under that lock before. Others take no lock and pay nothing.
+//! Whoever holds the endpoint's row in `endpoint_limits` may claim for it, and does so in a second statement: its
+//! snapshot sees every lease that was made under that lock before. Others take no lock and pay nothing.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -13,8 +13,8 @@ use crate::sealing::KeyRing;
 use crate::store::schema::endpoints;
 use crate::store::{Database, StoreError};
 
-/// How many secrets are tried. One would do, but for an endpoint whose key was lost long ago, which must not keep a program
-/// from starting; more would take long where a whole database has another key.
+/// How many secrets are tried. One would do, but for an endpoint whose key was lost long ago, which must not keep a
+/// program from starting; more would take long where a whole database has another key.
 const MAX_TRIED: i64 = 100;
 /// How long a program that starts waits for PostgreSQL to tell.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -27,8 +27,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 )]
 pub struct WrongKeys;
 
-/// Looks at some endpoints' secrets whether the keys open any; for a program that starts. It may start before PostgreSQL has,
-/// or has been migrated: then nothing is refused, and the log says that nothing was checked.
+/// Looks at some endpoints' secrets whether the keys open any; for a program that starts. It may start before
+/// PostgreSQL has, or has been migrated: then nothing is refused, and the log says that nothing was checked.
 ///
 /// # Errors
 ///

@@ -8,8 +8,8 @@ use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::sql_types::Bool;
 
-/// Not deleted. A partial index can't serve a status that is a parameter; and Diesel's own literals of SQL are prepared anew
-/// at every call, which costs a round trip.
+/// Not deleted. A partial index can't serve a status that is a parameter; and Diesel's own literals of SQL are prepared
+/// anew at every call, which costs a round trip.
 #[derive(Clone, Copy, Debug, QueryId)]
 pub(in crate::store) struct IsPresent;
 

@@ -25,7 +25,8 @@ pub struct OverlapLength {
     pub is_asked_for: bool,
 }
 
-/// Gives an endpoint another secret, if [`rotate`](crate::signing::SigningSecrets::rotate) allows it; `make` is given the endpoint as it stands.
+/// Gives an endpoint another secret, if [`rotate`](crate::signing::SigningSecrets::rotate) allows it; `make` is given
+/// the endpoint as it stands.
 ///
 /// # Errors
 ///

@@ -11,8 +11,8 @@ use super::*;
 /// Longer than anything that goes well takes, and shorter than a name server is waited for.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// A name server. Names under `silent.example` get no answer, nor do questions for AAAA under `v4only.here.example`; those under `here.example` one IPv4 address, others do not
-/// exist.
+/// A name server. Names under `silent.example` get no answer, nor do questions for AAAA under `v4only.here.example`;
+/// those under `here.example` one IPv4 address, others do not exist.
 struct NameServer {
     port: u16,
     _serving: JoinSet<()>,
