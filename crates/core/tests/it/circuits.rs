@@ -84,6 +84,8 @@ async fn only_who_has_failed_for_long_without_a_success_has_its_circuit_opened_a
 async fn nothing_is_claimed_while_a_circuit_is_open_but_what_is_express() {
     let (mut world, account, endpoint) = dead(3).await;
     assert!(world.claim(100).await.is_empty(), "not by the fair claim");
+    let remembered = world.claim_remembered(account, endpoint, None).await;
+    assert!(remembered.is_empty(), "nor by who knows it from before");
     let taken = claim_once(&world, account, endpoint).await;
     assert!(taken.claims.is_empty());
     let [(_, LimitState::CircuitOpen(wait))] = taken.states[..] else {

@@ -8,7 +8,7 @@ use reprise_core::endpoint::EndpointStatus;
 use reprise_core::fair_share::{Caps, InFlight};
 use reprise_core::ids::DispatcherId;
 use reprise_core::store::delivery_queue::{
-    self, Candidate, ClaimRequest, MAX_ENDPOINT_HOPS, MAX_TENANT_HOPS, WalkPosition,
+    self, ClaimRequest, MAX_ENDPOINT_HOPS, MAX_TENANT_HOPS, WalkPosition,
 };
 use reprise_core::store::replays::{self, ReplayOrder, Urgency};
 use reprise_core::store::{StoreError, messages, recording};
@@ -250,18 +250,9 @@ async fn a_claim_looks_only_after_the_delivery_that_it_is_told() {
     world.enqueue(account, neighbour, 3).await;
     let mut ids = world.enqueue(account, endpoint, 6).await;
     ids.sort_unstable();
-    let nothing = InFlight::default();
-    let request = request(world.dispatcher, &nothing);
     for (after, expected) in [(Some(ids[3]), &ids[4..]), (None, &ids[..4])] {
-        let candidate = Candidate {
-            tenant_id: account.tenant,
-            endpoint_id: endpoint,
-            after,
-        };
-        let taken = delivery_queue::claim_ready(&mut world.conn, &request, &[candidate])
-            .await
-            .expect("claimed");
-        let mut claimed: Vec<_> = taken.claims.iter().map(|claim| claim.delivery_id).collect();
+        let claims = world.claim_remembered(account, endpoint, after).await;
+        let mut claimed: Vec<_> = claims.iter().map(|claim| claim.delivery_id).collect();
         claimed.sort_unstable();
         assert_eq!(claimed, expected);
     }
@@ -307,6 +298,8 @@ async fn deliveries_to_an_endpoint_that_is_not_enabled_are_not_claimed() {
         world.set_status(account, endpoint, status).await;
         let before = world.rows().await;
         assert!(world.claim(10).await.is_empty());
+        let remembered = world.claim_remembered(account, endpoint, None).await;
+        assert!(remembered.is_empty());
         assert!(world.claim_express(10).await.is_empty());
         assert_eq!(world.rows().await, before);
     }

@@ -23,8 +23,8 @@ use reprise_core::scope::Scopes;
 use reprise_core::sealing::{KeyRing, SecretKey};
 use reprise_core::signing::{SignatureScheme, SigningSecret, SigningSecrets};
 use reprise_core::store::delivery_queue::{
-    self, Claim, ClaimRequest, Claimant, ExpressLimits, LimitedClaim, LimitedRequest, WalkPosition,
-    claim_limited,
+    self, Candidate, Claim, ClaimRequest, Claimant, ExpressLimits, LimitedClaim, LimitedRequest,
+    WalkPosition, claim_limited,
 };
 use reprise_core::store::endpoints::{self, Changed, EndpointChange, NewEndpoint};
 use reprise_core::store::events::{self, NewEvent, Published};
@@ -296,6 +296,24 @@ impl World {
         claim_fairly(&mut self.conn, request, &WalkPosition::default())
             .await
             .claims
+    }
+
+    /// Claims from one endpoint as a dispatcher does that remembers it, whatever has become of it since.
+    pub(crate) async fn claim_remembered(
+        &mut self,
+        account: Account,
+        endpoint: EndpointId,
+        after: Option<DeliveryId>,
+    ) -> Vec<Claim> {
+        let nothing = InFlight::default();
+        let request = request(self.dispatcher, &nothing);
+        let remembered = [Candidate {
+            tenant_id: account.tenant,
+            endpoint_id: endpoint,
+            after,
+        }];
+        let taken = delivery_queue::claim_ready(&mut self.conn, &request, &remembered);
+        taken.await.expect("claimed").claims
     }
 
     pub(crate) async fn claim_express(&mut self, max_rows: i32) -> Vec<Claim> {
