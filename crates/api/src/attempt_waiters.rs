@@ -21,8 +21,8 @@ const MAX_PER_TENANT: usize = 64;
 /// Answers remembered that nobody waited for: the news may come before the call that made the attempt has learned its
 /// id, some milliseconds after it. Of the busiest dispatchers this many are some hundred milliseconds' worth.
 const MAX_RECENT: usize = 1_024;
-/// First look without having been told: the attempt may have been recorded long ago, by an earlier request with the same
-/// key.
+/// First look without having been told: the attempt may have been recorded long ago, by an earlier request with the
+/// same key.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 /// Later looks, for notifications that were lost.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -171,7 +171,8 @@ impl AttemptWaiters {
 }
 
 /// Waits until an attempt has been recorded, at most until `deadline`; `None` when it has not by then. While PostgreSQL
-/// is away it goes on waiting: what is waited for has been made, and telling the caller to try again would make another.
+/// is away it goes on waiting: what is waited for has been made, and telling the caller to try again would make
+/// another.
 ///
 /// # Errors
 ///

@@ -90,7 +90,8 @@ pub enum Command {
     /// API keys.
     #[command(subcommand)]
     ApiKey(ApiKeyCommand),
-    /// Re-encrypt the endpoint secrets and headers that earlier master keys have encrypted, so that these can be retired.
+    /// Re-encrypt the endpoint secrets and headers that earlier master keys have encrypted, so that these can be
+    /// retired.
     ///
     /// Safe beside running programs, and to repeat; prints only JSON, the number of endpoints.
     Reseal(KeyArgs),

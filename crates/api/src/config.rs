@@ -101,8 +101,8 @@ pub struct ServeArgs {
     /// Requests a second that one API key, or one user's tokens, may make, in each replica; 0 for any number.
     #[arg(long, env = "REPRISE_RATE_LIMIT_PER_KEY", default_value = "0")]
     rate_limit_per_key: String,
-    /// Wrong passwords a minute that one address may try at one account; ten times as many at all accounts, and from all
-    /// addresses. 0 for any number.
+    /// Wrong passwords a minute that one address may try at one account; ten times as many at all accounts, and from
+    /// all addresses. 0 for any number.
     #[arg(long, env = "REPRISE_LOGIN_FAILURES_PER_MINUTE", default_value = "10")]
     login_failures_per_minute: String,
     /// Networks (CIDRs, separated by commas) of the proxies whose `X-Forwarded-For` tells where logins come from, and

@@ -36,8 +36,8 @@ pub const PATIENCE: Patience = Patience {
     answer: Duration::from_mins(1),
     check_every: Duration::from_secs(2),
 };
-/// How long a connection on which nothing comes is kept for another request. Longer, and idle clients take the places of
-/// others; shorter, and clients connect anew for each request.
+/// How long a connection on which nothing comes is kept for another request. Longer, and idle clients take the places
+/// of others; shorter, and clients connect anew for each request.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How long a client that was told that its connection ends may take to take notice, so that it reads the answer first.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);

@@ -28,8 +28,8 @@ use waiting::Waiting;
 /// Commits under way at once. With one, PostgreSQL has nothing to do while the disk writes; with more, commits get
 /// smaller and cost more each.
 const WRITERS: usize = 2;
-/// Events that are worth a commit of their own while another is under way. A commit costs PostgreSQL as much as some ten
-/// events do: fewer, and it spends its time on commits; more, and they wait for nothing.
+/// Events that are worth a commit of their own while another is under way. A commit costs PostgreSQL as much as some
+/// ten events do: fewer, and it spends its time on commits; more, and they wait for nothing.
 const ENOUGH: usize = 16;
 /// Events in one commit at most. More, and the first one waits for the last one's insert; fewer, and each costs more.
 const MAX_EVENTS: usize = 256;

@@ -21,8 +21,8 @@ const MANY_EVENTS: usize = 8;
 /// more; shorter, and a busy PostgreSQL tells nobody.
 const DEADLINE: Duration = Duration::from_secs(3);
 
-/// How many times as long as it took after a commit that told it is told again at the earliest. All that notify wait for
-/// each other until they are durable, on a standby too: where that takes long, most commits must not be among them.
+/// How many times as long as it took after a commit that told it is told again at the earliest. All that notify wait
+/// for each other until they are durable, on a standby too: where that takes long, most commits must not be among them.
 const REST: u32 = 4;
 
 /// What the dispatchers are still to be told. A commit that makes something ready tells it, where the last notification

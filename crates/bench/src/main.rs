@@ -1,7 +1,8 @@
-//! Benchmarks, run by `make bench`. Each starts the real programs on a durable PostgreSQL, and all print into one table.
+//! Benchmarks, run by `make bench`. Each starts the real programs on a durable PostgreSQL, and all print into one
+//! table.
 //!
-//! Nothing here fails because of a time: machines are shared and noisy. Every figure stands beside a bare one of the same
-//! run. What does fail is a delivery that was lost, or sent twice without a reason.
+//! Nothing here fails because of a time: machines are shared and noisy. Every figure stands beside a bare one of the
+//! same run. What does fail is a delivery that was lost, or sent twice without a reason.
 
 mod charts;
 mod claim_probe;

@@ -1,7 +1,7 @@
 //! Circuits: when a receiver counts as dead, and how long it is left alone then.
 //!
-//! Retries spread one delivery's attempts over a day, but a dead receiver with many deliveries would still be tried many
-//! times a second, and each try holds a place until its timeout. So what is sent to it slows down for all of its
+//! Retries spread one delivery's attempts over a day, but a dead receiver with many deliveries would still be tried
+//! many times a second, and each try holds a place until its timeout. So what is sent to it slows down for all of its
 //! deliveries together. Nothing is lost by that: a delivery that waits for a circuit uses up no attempt.
 //!
 //! Pure: instants and randomness come in.
@@ -56,7 +56,8 @@ pub struct CircuitRules {
     /// Failures in a row, within twice [`failing_for`](Self::failing_for), at which it opens; 0: never. Fewer, and the
     /// ordinary retries of a few deliveries could open it; more, and a dead receiver is tried for longer.
     pub failures: u32,
-    /// How long a receiver has been failing before its circuit opens, without a success. Shorter, and a restart opens it.
+    /// How long a receiver has been failing before its circuit opens, without a success. Shorter, and a restart opens
+    /// it.
     pub failing_for: Duration,
     /// How long it is open at first.
     pub first_pause: Duration,
@@ -64,8 +65,8 @@ pub struct CircuitRules {
     pub max_pause: Duration,
 }
 
-/// A failure counts once more for each so many seconds that it took: a receiver that hangs is tried less often, and holds
-/// places.
+/// A failure counts once more for each so many seconds that it took: a receiver that hangs is tried less often, and
+/// holds places.
 const SECONDS_OF_HANGING: u64 = 10;
 /// Failures in a row at which a circuit that is closing opens again.
 pub const FAILURES_WHILE_CLOSING: u32 = 5;

@@ -1,5 +1,5 @@
-//! Who gets how many of the places that are free: whoever has least in flight, tenant before tenant, and in each of them
-//! endpoint before endpoint.
+//! Who gets how many of the places that are free: whoever has least in flight, tenant before tenant, and in each of
+//! them endpoint before endpoint.
 //!
 //! A receiver that is slow, dead or far behind has much in flight, and so is passed over for those that have not. And
 //! some places are kept from it, so that others need not wait until it has timed out: of a tenant's places a quarter,
@@ -23,7 +23,8 @@ pub struct InFlight {
     pub by_endpoint: HashMap<EndpointId, i32>,
     /// By tenant; tenants with none are left out.
     pub by_tenant: HashMap<TenantId, i32>,
-    /// How many an endpoint may have beyond its cap, since it will have a place for each by the time that it is claimed.
+    /// How many an endpoint may have beyond its cap, since it will have a place for each by the time that it is
+    /// claimed.
     pub ahead_by_endpoint: HashMap<EndpointId, i32>,
     /// Endpoints that have been quick.
     pub quick: QuickEndpoints,

@@ -5,9 +5,9 @@ use tracing::{Level, Metadata};
 /// Whether a line may be logged, whatever `REPRISE_LOG` asks for.
 ///
 /// Of other crates, only what they say at `info` and above. Below it they show what passes through them: tokio-postgres
-/// logs each parameter of each statement (payloads, hashes, sealed secrets), HTTP libraries their bytes. Nobody here has
-/// read what they write, so this is a list of who may, and not of who may not. It is no directive of the filter, since a
-/// more exact one of the operator's (`tokio_postgres::query=debug`) would win over that.
+/// logs each parameter of each statement (payloads, hashes, sealed secrets), HTTP libraries their bytes. Nobody here
+/// has read what they write, so this is a list of who may, and not of who may not. It is no directive of the filter,
+/// since a more exact one of the operator's (`tokio_postgres::query=debug`) would win over that.
 #[must_use]
 pub fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= Level::INFO || is_ours(metadata.target())

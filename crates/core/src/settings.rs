@@ -27,7 +27,8 @@ struct Problem {
 }
 
 impl Problems {
-    /// Parses the text of a variable; a mistake is noted, and `None` stands for the value until [`finish`](Self::finish).
+    /// Parses the text of a variable; a mistake is noted, and `None` stands for the value until
+    /// [`finish`](Self::finish).
     pub fn read<T, E: fmt::Display>(
         &mut self,
         variable: &'static str,

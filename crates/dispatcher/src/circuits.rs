@@ -22,8 +22,8 @@ use self::recent::Recent;
 use crate::attempt::BEGIN_WITHIN;
 use crate::metrics::{CircuitChange, Metrics};
 
-/// Endpoints that are remembered in any case, some 100 bytes each: several times as many as a tenant may have. Fewer, and
-/// where more are failing at once, each is forgotten before it fails again, and no circuit opens.
+/// Endpoints that are remembered in any case, some 100 bytes each: several times as many as a tenant may have. Fewer,
+/// and where more are failing at once, each is forgotten before it fails again, and no circuit opens.
 const REMEMBERED: usize = 50_000;
 
 type Key = (TenantId, EndpointId);
@@ -112,7 +112,8 @@ impl Circuits {
         }
     }
 
-    /// What follows from attempts for their endpoints' circuits. With each is told whether it was claimed under a limit.
+    /// What follows from attempts for their endpoints' circuits. With each is told whether it was claimed under a
+    /// limit.
     pub(crate) fn judge<'a>(
         &self,
         ended: impl Iterator<Item = (&'a FinishedAttempt, bool)>,

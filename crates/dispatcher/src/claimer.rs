@@ -38,15 +38,16 @@ pub(crate) use unanswered::Unanswered;
 /// notices its death; shorter, and a slow commit costs a second send.
 const LEASE_MARGIN: Duration = Duration::from_secs(15);
 
-/// Between claims at least. Longer, and places that are free wait for it; shorter, and each claim has but few of them to
-/// fill, which costs more for each.
+/// Between claims at least. Longer, and places that are free wait for it; shorter, and each claim has but few of them
+/// to fill, which costs more for each.
 const CLAIM_PAUSE: Duration = Duration::from_millis(1);
 
 /// How long a claim may take, and loading what is sent. Longer, and a dispatcher that is told to stop while PostgreSQL
 /// hangs waits for it; shorter, and what a slow PostgreSQL has leased in the end waits for its lease to expire.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Endpoints with a limit that are claimed for at once at most. More, and one statement takes long and holds many locks.
+/// Endpoints with a limit that are claimed for at once at most. More, and one statement takes long and holds many
+/// locks.
 const MAX_LIMITED: usize = 64;
 
 /// The one task that claims.
@@ -114,12 +115,16 @@ impl Claimer {
     /// Waits for a hint, or until it is time to look at something without one.
     async fn rest(&self) {
         let now = Instant::now();
+        let age = |at| now.saturating_duration_since(at);
         let next_look = self
             .looked_at
-            .map(|at| self.poll_interval.saturating_sub(now - at));
-        let others = [self.limited.next_after(now), self.ready.next_walk(now)];
-        let next = others.into_iter().chain([next_look]).flatten().min();
-        let at_most = next.unwrap_or(self.poll_interval);
+            .map(|at| self.poll_interval.saturating_sub(age(at)));
+        // Where there is no room the walk waits for it too, and not for time.
+        let is_room = self.capacity.room().is_any();
+        let next_walk = self.ready.next_walk(now).filter(|_| is_room);
+        let next = [next_look, self.limited.next_after(now), next_walk];
+        let at_most = next.into_iter().flatten().min();
+        let at_most = at_most.unwrap_or(self.poll_interval);
         tokio::select! {
             () = self.wakeup.wait(at_most) => {}
             () = self.stop.cancelled() => {}
@@ -143,14 +148,15 @@ impl Claimer {
         let express = self.claim_express().await?;
         let limited = self.claim_limited(self.capacity.room()).await?;
         let room = self.capacity.room();
-        if room.ready == 0 || room.payload_bytes <= 0 {
+        if !room.is_any() {
             return Ok(express.or(limited));
         }
         let ready = self.claim_ready(room).await?;
         Ok(express.or(limited).or(ready))
     }
 
-    /// Claims for the endpoints with a limit: with half of the room at most, so that neither they nor the others starve.
+    /// Claims for the endpoints with a limit: with half of the room at most, so that neither they nor the others
+    /// starve.
     async fn claim_limited(&mut self, room: Room) -> Result<Progress, StoreError> {
         let now = Instant::now();
         self.limited
@@ -188,8 +194,14 @@ impl Claimer {
             .note(asked.clone().filter(told), &taken.circuits);
         self.limited
             .note(asked, &taken.states, is_cut, Instant::now());
+        // More may be due than were asked for.
+        let is_more_due = endpoints.len() >= MAX_LIMITED;
         if taken.claims.is_empty() {
-            return Ok(Progress::NothingLeft);
+            return Ok(if is_more_due {
+                Progress::MayBeMore
+            } else {
+                Progress::NothingLeft
+            });
         }
         let claimed = Claimed {
             claims: taken.claims,
@@ -264,7 +276,8 @@ impl Claimer {
             in_flight: &self.capacity.in_flight(),
         };
         let ready = &mut self.ready;
-        let claiming = async |conn: &mut _| ready.claim(conn, &request).await;
+        let limited = &self.limited;
+        let claiming = async |conn: &mut _| ready.claim(conn, &request, limited).await;
         let taken = self.database.run(DEADLINE, claiming).await.flatten();
         let taken = self.unanswered.note(request.claimant, taken)?;
         self.capacity.hold_back(taken.held_back);

@@ -19,8 +19,8 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// what a killed one held waits.
 const SILENCE_SECONDS: i32 = 10;
 pub(crate) const SILENCE: Duration = Duration::from_secs(10);
-/// How long a heartbeat may take before another is tried, on another connection. Longer, and one connection that nothing
-/// comes through any more costs this dispatcher its leases; shorter, and a slow commit counts as none.
+/// How long a heartbeat may take before another is tried, on another connection. Longer, and one connection that
+/// nothing comes through any more costs this dispatcher its leases; shorter, and a slow commit counts as none.
 const DEADLINE: Duration = Duration::from_secs(3);
 
 /// The one task that beats.

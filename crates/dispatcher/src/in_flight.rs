@@ -2,8 +2,8 @@
 //!
 //! Both are given back by `Drop`, so that a task that panics gives them back too.
 //!
-//! A fast endpoint has more claimed than it may have in flight: what waits here for a place there is sent without waiting
-//! for a claim. See [`pace`].
+//! A fast endpoint has more claimed than it may have in flight: what waits here for a place there is sent without
+//! waiting for a claim. See [`pace`].
 
 mod at_endpoint;
 mod pace;
@@ -95,6 +95,13 @@ pub(crate) struct Room {
     pub(crate) payload_bytes: i64,
 }
 
+impl Room {
+    /// Whether there is room for others than express deliveries.
+    pub(crate) fn is_any(self) -> bool {
+        self.ready > 0 && self.payload_bytes > 0
+    }
+}
+
 impl Capacity {
     pub(crate) fn new(limits: Limits, wakeup: Arc<Wakeup>) -> Self {
         Self {
@@ -108,8 +115,8 @@ impl Capacity {
         }
     }
 
-    /// Looks how much may be claimed. Where there is no room for ready deliveries, or so little that not every tenant may
-    /// have some, the claimer is woken when there is more.
+    /// Looks how much may be claimed. Where there is no room for ready deliveries, or so little that not every tenant
+    /// may have some, the claimer is woken when there is more.
     pub(crate) fn room(&self) -> Room {
         self.shared.wakeup.want_room();
         let free = u16::try_from(self.permits.available_permits()).unwrap_or(u16::MAX);

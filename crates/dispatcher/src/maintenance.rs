@@ -27,7 +27,8 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_hours(1);
 /// How long a step of settling may take, or closing circuits. Longer, and a PostgreSQL that hangs is noticed late;
 /// shorter, and a busy one settles nothing.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// The same for partitions and old rows, of which there may be many; a partition waits some seconds for its table's lock.
+/// The same for partitions and old rows, of which there may be many; a partition waits some seconds for its table's
+/// lock.
 const HOUSEKEEPING_DEADLINE: Duration = Duration::from_mins(1);
 
 /// The one task that maintains.

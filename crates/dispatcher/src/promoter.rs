@@ -17,10 +17,10 @@ use crate::wakeup::Wakeup;
 const INTERVAL: Duration = Duration::from_millis(250);
 /// Rows moved by one statement. More would hold their locks for long; fewer cost more commits.
 const BATCH: i32 = 500;
-/// How long PostgreSQL must have answered before leases are taken over: after an outage, or when all stood still, leases
-/// have expired whose dispatchers live and hold a result, and they get to record it first. They try again every two
-/// seconds, and wait three for a connection. Shorter, and what was sent is sent again; longer, and dead ones' leases
-/// wait.
+/// How long PostgreSQL must have answered before leases are taken over: after an outage, or when all stood still,
+/// leases have expired whose dispatchers live and hold a result, and they get to record it first. They try again every
+/// two seconds, and wait three for a connection. Shorter, and what was sent is sent again; longer, and dead ones'
+/// leases wait.
 pub(crate) const GRACE: Duration = Duration::from_secs(6);
 /// How long moving a batch may take. Longer, and a PostgreSQL that hangs is noticed late; shorter, and a busy one moves
 /// nothing.

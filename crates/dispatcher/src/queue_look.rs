@@ -1,4 +1,5 @@
-//! What metrics tell of the queue, which all dispatchers share: looked at when somebody asks, and not again for a while.
+//! What metrics tell of the queue, which all dispatchers share: looked at when somebody asks, and not again for a
+//! while.
 
 use std::time::{Duration, Instant};
 

@@ -14,8 +14,8 @@ use reprise_testkit::seed::{Seed, seeds};
 
 /// How often a fault at a random moment is caused: what issue 5 asks for, or enough to see that the test works.
 const REPETITIONS: usize = if cfg!(feature = "full") { 20 } else { 2 };
-/// Runs at once, as many as there are steps at which a dispatcher dies. They wait for timeouts most of their time; more,
-/// and two cores are what they measure.
+/// Runs at once, as many as there are steps at which a dispatcher dies. They wait for timeouts most of their time;
+/// more, and two cores are what they measure.
 const AT_ONCE: usize = 5;
 
 /// Runs `work` with one seed after the other, some at once.

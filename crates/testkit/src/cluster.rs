@@ -203,8 +203,8 @@ impl Cluster {
         format!("{before}@{host},{other_host}/{database}?target_session_attrs=read-write")
     }
 
-    /// Freezes the server with all of its processes: it takes connections and statements, as far as the kernel does that
-    /// for it, and answers nothing.
+    /// Freezes the server with all of its processes: it takes connections and statements, as far as the kernel does
+    /// that for it, and answers nothing.
     ///
     /// # Panics
     ///

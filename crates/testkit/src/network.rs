@@ -1,5 +1,5 @@
-//! Two hosts and a router between them, made of network namespaces: packets that the router drops are gone, and it is the
-//! operating system that finds out.
+//! Two hosts and a router between them, made of network namespaces: packets that the router drops are gone, and it is
+//! the operating system that finds out.
 
 use std::{
     io::{BufRead as _, BufReader},

@@ -1,8 +1,8 @@
 //! Waiting with patience: for conditions that nobody notifies us of, and for those that somebody does.
 //!
-//! Patience is measured in the time that this process lived through. A busy machine stops tests for seconds, and whoever
-//! measures on it for minutes; the programs that a test waits for stand still meanwhile too, and get their time when all
-//! goes on. By the clock on the wall a test that was stopped has waited in vain.
+//! Patience is measured in the time that this process lived through. A busy machine stops tests for seconds, and
+//! whoever measures on it for minutes; the programs that a test waits for stand still meanwhile too, and get their time
+//! when all goes on. By the clock on the wall a test that was stopped has waited in vain.
 
 use std::time::Duration;
 

@@ -38,8 +38,8 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// A running program. It is killed when dropped; if a test panics, its output is printed. With `REPRISE_TEST_OUTPUT` its
-/// output is kept in that folder, for `scripts/test` to look for secrets in.
+/// A running program. It is killed when dropped; if a test panics, its output is printed. With `REPRISE_TEST_OUTPUT`
+/// its output is kept in that folder, for `scripts/test` to look for secrets in.
 #[derive(Debug)]
 pub struct Process {
     name: String,

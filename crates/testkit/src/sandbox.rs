@@ -10,8 +10,8 @@ use std::{
 /// Names, in the process that is inside, the case that it is there for.
 const INSIDE: &str = "REPRISE_TEST_SANDBOX";
 
-/// Runs the cases of the test `name` (its path, as `--exact` takes it), all at once: each in a process of its own, whose
-/// network has nothing but loopback, and whose mounts are its own. `work` runs in there, with a runtime.
+/// Runs the cases of the test `name` (its path, as `--exact` takes it), all at once: each in a process of its own,
+/// whose network has nothing but loopback, and whose mounts are its own. `work` runs in there, with a runtime.
 ///
 /// # Panics
 ///

@@ -94,8 +94,8 @@ pub struct EndpointResponse {
     /// The last success, exact to ten seconds.
     #[schema(value_type = Option<String>, format = DateTime)]
     last_success_at: Option<Timestamp>,
-    /// Since when the receiver counts as dead: deliveries wait, and one at a time is sent now and then to see whether it
-    /// answers. Null: they are sent as ever.
+    /// Since when the receiver counts as dead: deliveries wait, and one at a time is sent now and then to see whether
+    /// it answers. Null: they are sent as ever.
     #[schema(value_type = Option<String>, format = DateTime)]
     circuit_opened_at: Option<Timestamp>,
     /// When the receiver echoed a challenge; null again when the URL changes.

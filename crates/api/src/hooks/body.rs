@@ -27,8 +27,8 @@ pub struct HookBody {
     url: String,
     /// Whether it gets anything; default false.
     active: Option<bool>,
-    /// `subject` (itself and everything below it), `subject:action` or `*`; default `["*"]`. At most 100, where a subject
-    /// counts for two.
+    /// `subject` (itself and everything below it), `subject:action` or `*`; default `["*"]`. At most 100, where a
+    /// subject counts for two.
     #[schema(min_items = 1, max_items = 100)]
     events: Option<Vec<String>>,
     /// A header sent besides ours: `Name: value`.
@@ -49,7 +49,8 @@ pub struct HookPatchBody {
     /// Whether it gets anything.
     #[schema(value_type = bool, required = false)]
     active: Option<bool>,
-    /// `subject` (itself and everything below it), `subject:action` or `*`. At most 100, where a subject counts for two.
+    /// `subject` (itself and everything below it), `subject:action` or `*`. At most 100, where a subject counts for
+    /// two.
     #[schema(value_type = Vec<String>, required = false, min_items = 1, max_items = 100)]
     events: Option<Vec<String>>,
     /// A header sent besides ours: `Name: value`. It replaces all that were there, unless it is the one that is shown;

@@ -163,7 +163,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for BoundedStream<S> {
         written
     }
 
-    /// actix-http flushes when all that it has was taken: a client that reads drop by drop does not begin anew with each.
+    /// actix-http flushes when all that it has was taken: a client that reads drop by drop does not begin anew with
+    /// each.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
+use std::time::Instant;
 
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Bytes};
@@ -273,7 +274,9 @@ async fn a_stop_waits_for_answers_and_not_for_ever() {
         let mut stream = connect(address).await;
         send(&mut stream, "GET /never HTTP/1.1\r\nHost: x\r\n\r\n").await;
         let _ = read_head(&mut stream).await;
+        let begun = Instant::now();
         handle.stop(true).await;
+        assert!(begun.elapsed() >= Duration::from_secs(1), "it has waited");
     };
     let stopping = join(asking, server);
     let stopped = wait_for(PATIENCE_OF_TEST, stopping).await;

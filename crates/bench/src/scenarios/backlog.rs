@@ -1,4 +1,5 @@
-//! A long backlog: does a claim, and a delivery, cost with ten million ready deliveries what it costs with ten thousand?
+//! A long backlog: does a claim, and a delivery, cost with ten million ready deliveries what it costs with ten
+//! thousand?
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

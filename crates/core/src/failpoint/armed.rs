@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::process::{Signal, getpid, kill_process};
 
-/// What is armed, with commas between: `PLACE=ACTION`, `PLACE[SUBJECT]=ACTION`, and `ACTION@N` for the Nth time that the
-/// place is reached, and that one only. Without `@N` it is each time.
+/// What is armed, with commas between: `PLACE=ACTION`, `PLACE[SUBJECT]=ACTION`, and `ACTION@N` for the Nth time that
+/// the place is reached, and that one only. Without `@N` it is each time.
 const VARIABLE: &str = "REPRISE_FAILPOINTS";
 
 /// What happens at a place.

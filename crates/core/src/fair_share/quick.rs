@@ -9,8 +9,8 @@ use crate::ids::EndpointId;
 /// An attempt that takes less is quick. Longer, and slow endpoints count as quick ones; shorter, and a distant receiver
 /// counts as slow.
 pub const QUICK: Duration = Duration::from_secs(1);
-/// Endpoints that are remembered at least, and half of those at most. More costs memory; of those that are forgotten the
-/// next attempt tells again.
+/// Endpoints that are remembered at least, and half of those at most. More costs memory; of those that are forgotten
+/// the next attempt tells again.
 const MAX_REMEMBERED: usize = 8_192;
 
 /// The endpoints whose last attempt was quick, as far as they are remembered. Cloning it costs nothing.

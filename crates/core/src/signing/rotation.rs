@@ -106,8 +106,8 @@ impl SigningSecrets {
         })
     }
 
-    /// The secrets for another scheme. An overlap ends there, as with another secret: its receivers have to change in any
-    /// case, and what was over in the old scheme must not come back.
+    /// The secrets for another scheme. An overlap ends there, as with another secret: its receivers have to change in
+    /// any case, and what was over in the old scheme must not come back.
     ///
     /// # Errors
     ///

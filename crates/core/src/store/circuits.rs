@@ -43,8 +43,9 @@ pub async fn open(
     Ok(opened > 0)
 }
 
-/// Opens a circuit again, of which an attempt has failed although it was no longer open. `openings` says how often it had
-/// opened when that attempt was claimed: of several failures only the first one counts. Returns whether it was opened.
+/// Opens a circuit again, of which an attempt has failed although it was no longer open. `openings` says how often it
+/// had opened when that attempt was claimed: of several failures only the first one counts. Returns whether it was
+/// opened.
 ///
 /// # Errors
 ///
@@ -108,8 +109,8 @@ pub async fn close_all_due(conn: &mut AsyncPgConnection) -> Result<usize, StoreE
         .await?)
 }
 
-/// Closes a circuit at once, whatever its state: the receiver is another one from now on. The caller holds the endpoint's
-/// lock.
+/// Closes a circuit at once, whatever its state: the receiver is another one from now on. The caller holds the
+/// endpoint's lock.
 pub(super) async fn forget(
     conn: &mut AsyncPgConnection,
     tenant_id: TenantId,

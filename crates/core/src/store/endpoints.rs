@@ -148,8 +148,8 @@ pub async fn list(
     rows.into_iter().map(|row| row.open(keys)).collect()
 }
 
-/// Sees to it that an endpoint with a limit has the row that its claims lock. One that has it keeps it: what it holds is
-/// not looked at without a limit.
+/// Sees to it that an endpoint with a limit has the row that its claims lock. One that has it keeps it: what it holds
+/// is not looked at without a limit.
 async fn note_limits(
     conn: &mut AsyncPgConnection,
     tenant_id: TenantId,

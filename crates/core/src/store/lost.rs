@@ -86,7 +86,8 @@ pub async fn take_over_expired(
     .await
 }
 
-/// Takes over one delivery, if its lease has expired, as [`take_over_expired`] does. Waits for whoever is at it already.
+/// Takes over one delivery, if its lease has expired, as [`take_over_expired`] does. Waits for whoever is at it
+/// already.
 ///
 /// # Errors
 ///

@@ -31,8 +31,8 @@ impl fmt::Debug for Message {
     }
 }
 
-/// The messages of some claims, by event: each once, however many endpoints get it. One that can't be read keeps none of
-/// the others from being sent. Left out are the events that retention has removed.
+/// The messages of some claims, by event: each once, however many endpoints get it. One that can't be read keeps none
+/// of the others from being sent. Left out are the events that retention has removed.
 pub type Messages = HashMap<EventId, Result<Message, StoreError>>;
 
 /// Reads a message as it is stored.

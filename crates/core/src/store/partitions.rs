@@ -165,8 +165,8 @@ async fn create(conn: &mut AsyncPgConnection, table: &str, week: Date) -> Result
     Ok(())
 }
 
-/// How full pages are filled, in percent. A delivery changes soon after it was inserted, and each row's next version has
-/// to find room in its own page; nothing else changes.
+/// How full pages are filled, in percent. A delivery changes soon after it was inserted, and each row's next version
+/// has to find room in its own page; nothing else changes.
 fn fillfactor(table: &str) -> u8 {
     if table == "deliveries" { 50 } else { 100 }
 }

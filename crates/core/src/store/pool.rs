@@ -28,14 +28,14 @@ use last_fault::LastFault;
 /// burst is refused.
 const CHECKOUT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long cancelling a statement may take, which means connecting, with TLS perhaps. Longer, and tasks pile up while a
-/// server hangs; shorter, and the statement goes on where a machine is busy.
+/// How long cancelling a statement may take, which means connecting, with TLS perhaps. Longer, and tasks pile up while
+/// a server hangs; shorter, and the statement goes on where a machine is busy.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An error of something that was done with a connection.
 pub trait ConnectionFault {
-    /// Whether PostgreSQL was not available. The connection is not used again then: behind it there may be a server that
-    /// takes no writes any more, or nobody. One through which something was refused is as good as before.
+    /// Whether PostgreSQL was not available. The connection is not used again then: behind it there may be a server
+    /// that takes no writes any more, or nobody. One through which something was refused is as good as before.
     fn is_unavailable(&self) -> bool;
 }
 

@@ -26,8 +26,8 @@ pub enum Urgency {
 pub struct ReplayOrder {
     /// The delivery that is named.
     pub delivery_id: DeliveryId,
-    /// The endpoint that it must belong to, where one is named. A request of B's family is named then: its first delivery
-    /// decides, whichever of its deliveries is.
+    /// The endpoint that it must belong to, where one is named. A request of B's family is named then: its first
+    /// delivery decides, whichever of its deliveries is.
     pub endpoint_id: Option<EndpointId>,
     /// How soon.
     pub urgency: Urgency,
@@ -81,9 +81,9 @@ struct MadeRow {
     delivery: DeliveryRow,
 }
 
-/// Makes the replay of a delivery, with its queue row, in one statement. `None`, and nothing made, where there is no such
-/// delivery, or [`ReplaySource::check`] forbids it: [`find_source`] tells which. Of a normal one the caller tells the
-/// dispatchers: NOTIFY takes a lock at commit, and one for many replays will do.
+/// Makes the replay of a delivery, with its queue row, in one statement. `None`, and nothing made, where there is no
+/// such delivery, or [`ReplaySource::check`] forbids it: [`find_source`] tells which. Of a normal one the caller tells
+/// the dispatchers: NOTIFY takes a lock at commit, and one for many replays will do.
 ///
 /// # Errors
 ///

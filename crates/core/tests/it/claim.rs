@@ -234,6 +234,8 @@ async fn endpoints_that_are_known_are_walked_past_and_end_no_walk() {
     for known_count in [0, 1, 5, 11, 12] {
         let mut known = all[..known_count].to_vec();
         known.push((idle.tenant, idle_endpoint));
+        // Ids are made in order; whoever remembers has them in any.
+        known.reverse();
         let walk = delivery_queue::find_ready(&mut world.conn, &WalkPosition::default(), &known)
             .await
             .expect("walked");
@@ -241,6 +243,29 @@ async fn endpoints_that_are_known_are_walked_past_and_end_no_walk() {
         assert_eq!(found, all[known_count..].iter().copied().collect());
         assert!(walk.next.is_start());
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_among_more_known_ones_than_a_walk_passes_is_found_by_a_later_one() {
+    let mut world = World::create().await;
+    let account = world.account().await;
+    let mut known = Vec::new();
+    for _ in 0..MAX_ENDPOINT_HOPS + 6 {
+        let endpoint = world.endpoint(account).await;
+        world.enqueue(account, endpoint, 1).await;
+        known.push((account.tenant, endpoint));
+    }
+    let unknown = known.remove(known.len() - 3);
+    known.reverse();
+    let (mut found, mut position) = (Vec::new(), WalkPosition::default());
+    for is_last in [false, true] {
+        let walk = delivery_queue::find_ready(&mut world.conn, &position, &known);
+        let walk = walk.await.expect("walked");
+        found.extend(walk.found);
+        position = walk.next;
+        assert_eq!(position.is_start(), is_last);
+    }
+    assert_eq!(found, [unknown]);
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! What no foreign key ensures: every row of the history and the queue refers to rows that are there, of the same tenant.
+//! What no foreign key ensures: every row of the history and the queue refers to rows that are there, of the same
+//! tenant.
 
 use std::time::Duration;
 

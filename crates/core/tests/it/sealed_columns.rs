@@ -1,5 +1,5 @@
-//! What is sealed opens in its own column of its own row alone, so that whoever can write to the database can't have one
-//! endpoint sign, or another tenant send, with a secret that is not theirs.
+//! What is sealed opens in its own column of its own row alone, so that whoever can write to the database can't have
+//! one endpoint sign, or another tenant send, with a secret that is not theirs.
 
 use reprise_core::custom_headers::CustomHeaders;
 use reprise_core::endpoint::EndpointSettings;

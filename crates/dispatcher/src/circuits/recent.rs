@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// Two maps: what was used lately, and what was used before that. When the first is full it becomes the second, and what
-/// is still in the second then is forgotten. So entries in use stay whatever else comes, at no cost but a second look.
+/// Two maps: what was used lately, and what was used before that. When the first is full it becomes the second, and
+/// what is still in the second then is forgotten. So entries in use stay whatever else comes, at no cost but a second
+/// look.
 #[derive(Debug)]
 pub(super) struct Recent<K, V> {
     young: HashMap<K, V>,

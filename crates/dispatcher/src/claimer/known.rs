@@ -1,8 +1,8 @@
 //! Endpoints that have, or had a moment ago, ready deliveries: what can be claimed from without a walk.
 //!
-//! Behind what was claimed of an endpoint lie dead entries of the index until vacuum comes, so the next look begins after
-//! them. Deliveries may come late, or come back below that, as retries do: so the newest are never passed over, and the
-//! look begins at the start whenever something may have come back, and every second in any case.
+//! Behind what was claimed of an endpoint lie dead entries of the index until vacuum comes, so the next look begins
+//! after them. Deliveries may come late, or come back below that, as retries do: so the newest are never passed over,
+//! and the look begins at the start whenever something may have come back, and every second in any case.
 
 mod crowd;
 
@@ -28,8 +28,8 @@ const LATECOMERS: Duration = Duration::from_millis(500);
 /// How often an endpoint is looked at from the start.
 const FROM_START: Duration = Duration::from_secs(1);
 
-/// How often to ask whether an endpoint of which nothing is had has got a limit: what it has waits for so long then. More
-/// often, and each look at a quiet endpoint costs two.
+/// How often to ask whether an endpoint of which nothing is had has got a limit: what it has waits for so long then.
+/// More often, and each look at a quiet endpoint costs two.
 const DOUBT_INTERVAL: Duration = Duration::from_secs(1);
 
 type Key = (TenantId, EndpointId);

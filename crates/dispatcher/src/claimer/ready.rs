@@ -14,6 +14,7 @@ use tracing::debug;
 use super::Progress;
 use super::known::KnownEndpoints;
 use super::walk::{Step, Walk};
+use crate::limited::Limited;
 use crate::messages::Messages;
 
 /// What this dispatcher knows of endpoints with ready deliveries.
@@ -87,10 +88,11 @@ impl ReadyEndpoints {
         &mut self,
         conn: &mut AsyncPgConnection,
         request: &ClaimRequest<'_>,
+        known_limited: &Limited,
     ) -> Result<Taken, StoreError> {
         let now = Instant::now();
         let mut limited = if self.walk.is_due(self.known.has_candidates(), now) {
-            self.go_on(conn, now).await?
+            self.go_on(conn, known_limited, now).await?
         } else {
             Vec::new()
         };
@@ -119,14 +121,15 @@ impl ReadyEndpoints {
     async fn go_on(
         &mut self,
         conn: &mut AsyncPgConnection,
+        known_limited: &Limited,
         now: Instant,
     ) -> Result<Vec<LimitedEndpoint>, StoreError> {
         let (known, begun) = (self.known.keys(), Instant::now());
         let walked = delivery_queue::find_ready(conn, &self.walk.position, &known).await?;
-        let step = Step {
-            remembered: self.known.add(&walked.found, now),
-            took: begun.elapsed(),
-        };
+        let took = begun.elapsed();
+        let mut remembered = self.known.add(&walked.found, now);
+        remembered.is_any_new |= !walked.limited.iter().all(|one| known_limited.knows(one));
+        let step = Step { remembered, took };
         self.walk.advance(walked.next, step, Instant::now());
         Ok(walked.limited)
     }

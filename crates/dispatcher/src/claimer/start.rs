@@ -73,7 +73,7 @@ impl Claimer {
                 count,
                 delivery.id = %one.delivery_id,
                 endpoint.id = %one.endpoint_id,
-                "{count} claimed deliveries have no payload or no usable endpoint, and are set aside for a minute"
+                "{count} claimed deliveries can't be sent now, and are set aside for a minute"
             );
         }
         self.give_back(&unsendable, permits, attempt::unsendable)

@@ -11,10 +11,13 @@ use super::known::Remembered;
 /// How long a walk waits while there is something to claim without it. Longer, and an endpoint that is not known waits
 /// longer for its first delivery; shorter, and walking costs PostgreSQL more than claiming.
 const PAUSE: Duration = Duration::from_millis(5);
-/// A walk that finds nothing new waits so many times as long as its last step took. Less, and walking past many
-/// endpoints that may not have any more, since their tenants' receivers hang, keeps PostgreSQL busy; more, and what has
-/// lost its hint waits.
+/// After a step that has found nothing new, a walk waits so many times as long as that took, if there is something to
+/// claim without it. Less, and walking past many endpoints that may not have any more, since their tenants' receivers
+/// hang, keeps PostgreSQL busy; more, and what has lost its hint waits.
 const VAIN_PAUSE: u32 = 9;
+/// The longest such wait. Longer, and a step that was stalled keeps the next one from what only the walk finds;
+/// shorter, and a slow PostgreSQL is walked over all the time.
+const MAX_VAIN_PAUSE: Duration = Duration::from_millis(500);
 /// How often to walk without a hint while the claimer is busy: a hint may be lost, and what others give back has none.
 const UNHINTED: Duration = Duration::from_millis(100);
 
@@ -27,8 +30,8 @@ pub(super) struct Walk {
     /// Since when there may be something to find, if there may be.
     wanted_since: Option<Instant>,
     walked_at: Option<Instant>,
-    /// How long it waits while there is something to claim without it.
-    pause: Duration,
+    /// When it may go on while there is something to claim without it.
+    not_before: Option<Instant>,
 }
 
 /// What came of a step of the walk.
@@ -50,7 +53,7 @@ impl Walk {
             is_whole_round: false,
             wanted_since: Some(now),
             walked_at: None,
-            pause: PAUSE,
+            not_before: None,
         }
     }
 
@@ -72,22 +75,16 @@ impl Walk {
 
     /// How long to wait before it goes on, if there is more to walk.
     pub(super) fn next_after(&self, now: Instant) -> Option<Duration> {
-        let since = self.wanted_since?;
-        Some(
-            self.pause
-                .saturating_sub(now.saturating_duration_since(since)),
-        )
+        let at = self.not_before.max(Some(self.wanted_since? + PAUSE))?;
+        Some(at.saturating_duration_since(now))
     }
 
     /// Goes on. A walk that has gone all the way round is over, unless there was no room to remember what it has found.
     pub(super) fn advance(&mut self, next: WalkPosition, step: Step, now: Instant) {
         self.walked_at = Some(now);
         self.position = next;
-        self.pause = if step.remembered.is_any_new {
-            PAUSE
-        } else {
-            PAUSE.max(step.took * VAIN_PAUSE)
-        };
+        let vain_pause = (step.took * VAIN_PAUSE).min(MAX_VAIN_PAUSE);
+        self.not_before = (!step.remembered.is_any_new).then_some(now + vain_pause);
         self.is_whole_round &= step.remembered.are_all;
         let is_over = self.position.is_start() && self.is_whole_round;
         self.wanted_since = (!is_over).then_some(now);
@@ -203,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn walk_that_finds_nothing_new_takes_a_tenth_of_the_time() {
+    fn walk_that_finds_nothing_new_takes_a_tenth_of_the_time_where_there_is_something_to_claim() {
         let now = Instant::now();
         let mut walk = Walk::at_random(now);
         walk.advance(at(None), vain(false), now);
@@ -225,5 +222,21 @@ mod tests {
         assert!(walk.is_due(true, later));
         walk.advance(at(None), vain(true), later);
         assert_eq!(walk.next_after(later), None);
+    }
+
+    #[test]
+    fn walk_is_delayed_by_a_step_that_was_stalled_for_a_moment_only_and_once() {
+        let now = Instant::now();
+        let mut walk = Walk::at_random(now);
+        let stalled = Step {
+            took: Duration::from_mins(1),
+            ..vain(true)
+        };
+        walk.advance(at(None), stalled, now);
+        assert!(walk.is_due(true, now + MAX_VAIN_PAUSE));
+        walk.advance(at(None), stalled, now);
+        let later = now + MAX_VAIN_PAUSE;
+        walk.want(later);
+        assert_eq!(walk.next_after(later), Some(PAUSE), "it has rested");
     }
 }

@@ -10,8 +10,8 @@ use tokio::sync::Semaphore;
 use super::pace::Pace;
 use crate::config::Limits;
 
-/// How many times as much as may be in flight may be claimed ahead. Less, and a fast endpoint waits for claims, which are
-/// small; more, and a dispatcher that dies takes more with it that it had not sent yet.
+/// How many times as much as may be in flight may be claimed ahead. Less, and a fast endpoint waits for claims, which
+/// are small; more, and a dispatcher that dies takes more with it that it had not sent yet.
 const AHEAD: i32 = 4;
 
 /// What is claimed for one endpoint.

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-/// What is answered in this time may be claimed ahead: a claim and the loading of its payloads take some milliseconds, in
-/// which a fast endpoint would have nothing to do. Longer, and more waits here where another dispatcher could send it.
+/// What is answered in this time may be claimed ahead: a claim and the loading of its payloads take some milliseconds,
+/// in which a fast endpoint would have nothing to do. Longer, and more waits here where another dispatcher could send
+/// it.
 const WINDOW: Duration = Duration::from_millis(20);
 
 /// Counts what an endpoint has answered in this window of time and the last one.

@@ -42,8 +42,8 @@ impl Vacuuming {
         dead >= MANY
     }
 
-    /// So many were left. What a long transaction can still see (a backup, a forgotten session) stays: as long as that is
-    /// most of them, the pauses get longer.
+    /// So many were left. What a long transaction can still see (a backup, a forgotten session) stays: as long as that
+    /// is most of them, the pauses get longer.
     pub(super) fn has_left(&mut self, dead: u64, now: Instant) {
         self.pause = if dead > self.dead / 2 {
             (self.pause * 2).min(LONGEST_PAUSE)

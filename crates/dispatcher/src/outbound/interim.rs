@@ -1,8 +1,8 @@
 //! A bound on interim responses (1xx).
 //!
-//! Any number of them may come before the response that counts (RFC 9110 section 15.2), and hyper reads on for as long as
-//! they do. A receiver could make the dispatcher parse at the speed of the line until its deadline, with all the requests
-//! that it may have in flight.
+//! Any number of them may come before the response that counts (RFC 9110 section 15.2), and hyper reads on for as long
+//! as they do. A receiver could make the dispatcher parse at the speed of the line until its deadline, with all the
+//! requests that it may have in flight.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

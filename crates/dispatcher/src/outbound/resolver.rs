@@ -1,9 +1,9 @@
 //! Looking up names.
 //!
-//! Not by `getaddrinfo`: each of its lookups holds a thread until the name servers have answered or were given up, which
-//! takes ten seconds and more however short an attempt's deadline is. A tenant whose name servers never answer would take
-//! all threads from the others. Here a lookup is a future with a socket of its own: it holds nothing else, and ends when
-//! nobody waits for it any more. At once for the same name there is one.
+//! Not by `getaddrinfo`: each of its lookups holds a thread until the name servers have answered or were given up,
+//! which takes ten seconds and more however short an attempt's deadline is. A tenant whose name servers never answer
+//! would take all threads from the others. Here a lookup is a future with a socket of its own: it holds nothing else,
+//! and ends when nobody waits for it any more. At once for the same name there is one.
 //!
 //! What `getaddrinfo` would do is done here, too: `/etc/hosts` comes before DNS, and both files are read again. Other
 //! sources of `nsswitch.conf` are not asked.
@@ -37,13 +37,14 @@ mod tests;
 /// `/etc/resolv.conf` or `/etc/hosts` is noticed late; shorter, and name servers are asked more often than answers'
 /// times to live ask for.
 const REREAD_INTERVAL: Duration = Duration::from_secs(30);
-/// How long it is remembered that a name has no address. Longer, and a receiver whose name was made a moment ago has its
-/// first retries fail, too; shorter, and a name that is gone is asked for at each of its deliveries.
+/// How long it is remembered that a name has no address. Longer, and a receiver whose name was made a moment ago has
+/// its first retries fail, too; shorter, and a name that is gone is asked for at each of its deliveries.
 const NEGATIVE_TTL: Duration = Duration::from_secs(1);
 
-/// How long the addresses of the other family are waited for, once those of one are there. Some name servers never answer
-/// questions for AAAA, and giving them up takes as long as an attempt may (RFC 8305 section 3 waits 50 ms). Longer, and
-/// such receivers get each request late; shorter, and on a slow network an address is not judged that should be.
+/// How long the addresses of the other family are waited for, once those of one are there. Some name servers never
+/// answer questions for AAAA, and giving them up takes as long as an attempt may (RFC 8305 section 3 waits 50 ms).
+/// Longer, and such receivers get each request late; shorter, and on a slow network an address is not judged that
+/// should be.
 const OTHER_FAMILY_WAIT: Duration = Duration::from_millis(300);
 
 /// How a name is understood that does not end in a dot.

@@ -23,8 +23,8 @@ pub(super) fn record_head(response: &Response<Incoming>) -> RecordedResponse {
     }
 }
 
-/// Names and values as text, as far as they are kept; the values of a name are joined as RFC 9110 section 5.3 says. Text
-/// is what PostgreSQL can store: bytes that are no UTF-8 are replaced.
+/// Names and values as text, as far as they are kept; the values of a name are joined as RFC 9110 section 5.3 says.
+/// Text is what PostgreSQL can store: bytes that are no UTF-8 are replaced.
 fn joined(headers: &HeaderMap) -> Vec<(String, String)> {
     let mut room = KEPT_HEADER_BYTES;
     headers

@@ -24,7 +24,8 @@ impl Shortage {
     /// Looks for one in an error of the HTTP client.
     ///
     /// Only among what is told of connecting: later the request may have been sent. And only what no receiver can bring
-    /// about: a lack of local ports (EADDRNOTAVAIL) is none, since a machine without IPv6 says so of every IPv6 address.
+    /// about: a lack of local ports (EADDRNOTAVAIL) is none, since a machine without IPv6 says so of every IPv6
+    /// address.
     pub(super) fn in_error(error: &(dyn Error + 'static)) -> Option<Self> {
         let mut causes = causes(error).skip_while(|cause| !cause.is::<ConnectFailure>());
         let errno = causes.find_map(errno_of)?;

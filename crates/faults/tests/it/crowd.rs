@@ -126,8 +126,8 @@ impl fmt::Display for Took {
     }
 }
 
-/// Waits until nothing is left, and watches that nothing waits for longer than its policy says: two seconds, and some for
-/// jitter. (What is leased is due when its lease ends.)
+/// Waits until nothing is left, and watches that nothing waits for longer than its policy says: two seconds, and some
+/// for jitter. (What is leased is due when its lease ends.)
 async fn wait_until_delivered(sql: &Sql) {
     let too_late = "SELECT count(*) FROM delivery_queue
                     WHERE lease_token IS NULL AND due_at > now() + interval '10 seconds'";

@@ -16,7 +16,8 @@ use tokio::net::TcpStream;
 
 const EVENTS: &str = "/v1/webhooks/events";
 const BATCH: &str = "/v1/webhooks/events/batch";
-/// Longer than the API needs for one call, and shorter than the pool waits for a connection that somebody has left busy.
+/// Longer than the API needs for one call, and shorter than the pool waits for a connection that somebody has left
+/// busy.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
 /// How a caller goes.

@@ -10,8 +10,8 @@ use reprise_testkit::polling::poll_until;
 use reprise_testkit::seed::Seed;
 use reprise_testkit::sql::{Session, Sql};
 
-/// The longest that anybody waits for an answer while PostgreSQL says nothing: the deadlines of `api/src/ingest.rs`, and
-/// some for a busy machine.
+/// The longest that anybody waits for an answer while PostgreSQL says nothing: the deadlines of `api/src/ingest.rs`,
+/// and some for a busy machine.
 const SLOWEST_ANSWER: Duration = Duration::from_secs(20);
 
 #[test]

@@ -1,8 +1,8 @@
 //! The hosts of a URL, one at a time.
 //!
 //! The driver's own deadline for connecting covers the TCP handshake alone. A server that is frozen still shakes hands,
-//! its kernel does; the driver then waits for ever and never comes to the next host. So each host is tried as if it were
-//! the only one, all of it under one deadline.
+//! its kernel does; the driver then waits for ever and never comes to the next host. So each host is tried as if it
+//! were the only one, all of it under one deadline.
 
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, TargetSessionAttrs};

@@ -19,8 +19,8 @@ pub(super) struct ByIndex {
 /// planned.
 ///
 /// - `$1` tenant, `$2` below this id, `$3` from this id on
-/// - `$4` endpoint, `$5` stored status, `$6` type, `$7` group, `$8` HTTP status, `$9` replayed delivery, `$10` made from,
-///   `$11` made until, `$12` whether leased, `$13` event: each null where it does not filter
+/// - `$4` endpoint, `$5` stored status, `$6` type, `$7` group, `$8` HTTP status, `$9` replayed delivery, `$10` made
+///   from, `$11` made until, `$12` whether leased, `$13` event: each null where it does not filter
 /// - `$14` rows at most: one more than the page may hold
 macro_rules! read_by {
     ($column:literal = $value:literal $(, $condition:literal)?) => {

@@ -81,7 +81,8 @@ impl OldestRow {
     }
 }
 
-/// Looks for the oldest ready delivery, among the first few of each endpoint, of the first 1,000 endpoints that have any.
+/// Looks for the oldest ready delivery, among the first few of each endpoint, of the first 1,000 endpoints that have
+/// any.
 ///
 /// Index: `delivery_queue_ready_idx`, a probe or two per endpoint.
 ///

@@ -142,7 +142,8 @@ pub async fn find_limited(
 
 /// Leases deliveries of limited endpoints, express ones first. The commit does not wait for the disk.
 ///
-/// Indexes: `delivery_queue_ready_idx`, `delivery_queue_express_idx`, `delivery_queue_limited_idx` for what is in flight.
+/// Indexes: `delivery_queue_ready_idx`, `delivery_queue_express_idx`, `delivery_queue_limited_idx` for what is in
+/// flight.
 ///
 /// # Errors
 ///

@@ -84,6 +84,7 @@ pub async fn find_ready(
 ) -> Result<Walk, StoreError> {
     let resumed = position.endpoint_by_tenant.iter();
     let (resumed, resume_after) = columns(resumed.map(|(tenant, endpoint)| (*tenant, *endpoint)));
+    // The statement bisects them.
     let mut known = known.to_vec();
     known.sort_unstable();
     let (known_tenants, known_endpoints) = columns(known.into_iter());

@@ -26,8 +26,8 @@ pub async fn dead_rows(conn: &mut AsyncPgConnection) -> Result<u64, StoreError> 
     Ok(u64::try_from(row.dead).unwrap_or(0))
 }
 
-/// Removes them, unless somebody is at it already. Not the table's end, which would lock everybody out: it is used again
-/// at once.
+/// Removes them, unless somebody is at it already. Not the table's end, which would lock everybody out: it is used
+/// again at once.
 ///
 /// # Errors
 ///

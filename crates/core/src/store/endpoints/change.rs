@@ -34,8 +34,8 @@ pub enum Changed<Refusal> {
     Refused(Refusal),
 }
 
-/// Changes an endpoint under its row lock: `decide` is given the endpoint as it stands and says what it becomes. A change
-/// that changes nothing is not written.
+/// Changes an endpoint under its row lock: `decide` is given the endpoint as it stands and says what it becomes. A
+/// change that changes nothing is not written.
 ///
 /// # Errors
 ///

@@ -56,8 +56,8 @@ impl Sealed {
     }
 }
 
-/// Seals a hundred endpoints with the current key that an earlier one has sealed, deleted ones too, in the order of their
-/// keys after `after`. What they hold stays, so no dispatcher has to load them anew.
+/// Seals a hundred endpoints with the current key that an earlier one has sealed, deleted ones too, in the order of
+/// their keys after `after`. What they hold stays, so no dispatcher has to load them anew.
 ///
 /// # Errors
 ///
