@@ -94,12 +94,13 @@ async fn only_the_address_that_was_checked_is_dialled() {
 #[tokio::test]
 async fn literal_addresses_are_checked_without_the_resolver() {
     let resolver = Scripted::new(Vec::new());
+    // A port that is not refused by itself.
     for url in [
-        "http://127.0.0.1:9/",
-        "http://[::1]:9/",
-        "http://[::ffff:127.0.0.1]:9/",
-        "http://[64:ff9b::808:808]:9/",
-        "http://0.0.0.0:9/",
+        "http://127.0.0.1:8080/",
+        "http://[::1]:8080/",
+        "http://[::ffff:127.0.0.1]:8080/",
+        "http://[64:ff9b::808:808]:8080/",
+        "http://0.0.0.0:8080/",
     ] {
         let refused = connect(&resolver, AddressGuard::default(), url).await;
         assert!(
