@@ -83,6 +83,14 @@ enum Progress {
 }
 
 impl Progress {
+    fn more_if(may_be_more: bool) -> Self {
+        if may_be_more {
+            Self::MayBeMore
+        } else {
+            Self::NothingLeft
+        }
+    }
+
     /// Of two claims: if either says that there may be more, there may be.
     fn or(self, other: Self) -> Self {
         match self {
@@ -195,22 +203,17 @@ impl Claimer {
         self.limited
             .note(asked, &taken.states, is_cut, Instant::now());
         // More may be due than were asked for.
-        let is_more_due = endpoints.len() >= MAX_LIMITED;
-        if taken.claims.is_empty() {
-            return Ok(if is_more_due {
-                Progress::MayBeMore
-            } else {
-                Progress::NothingLeft
-            });
+        let may_be_more = !taken.claims.is_empty() || endpoints.len() >= MAX_LIMITED;
+        if !taken.claims.is_empty() {
+            let claimed = Claimed {
+                claims: taken.claims,
+                permits,
+                at,
+                messages: None,
+            };
+            self.start(claimed).await?;
         }
-        let claimed = Claimed {
-            claims: taken.claims,
-            permits,
-            at,
-            messages: None,
-        };
-        self.start(claimed).await?;
-        Ok(Progress::MayBeMore)
+        Ok(Progress::more_if(may_be_more))
     }
 
     async fn claim_express(&mut self) -> Result<Progress, StoreError> {
@@ -291,10 +294,6 @@ impl Claimer {
             };
             self.start(claimed).await?;
         }
-        Ok(if has_met_new {
-            Progress::MayBeMore
-        } else {
-            taken.progress
-        })
+        Ok(taken.progress.or(Progress::more_if(has_met_new)))
     }
 }

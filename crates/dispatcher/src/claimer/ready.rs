@@ -105,11 +105,7 @@ impl ReadyEndpoints {
             || (is_share_unused && !held_back.is_empty())
             || self.walk.is_due(self.known.has_candidates(), now);
         Ok(Taken {
-            progress: if may_be_more {
-                Progress::MayBeMore
-            } else {
-                Progress::NothingLeft
-            },
+            progress: Progress::more_if(may_be_more),
             claims: taken.claims,
             messages: taken.messages.into(),
             limited,
