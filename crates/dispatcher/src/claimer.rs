@@ -205,12 +205,7 @@ impl Claimer {
         // More may be due than were asked for.
         let may_be_more = !taken.claims.is_empty() || endpoints.len() >= MAX_LIMITED;
         if !taken.claims.is_empty() {
-            let claimed = Claimed {
-                claims: taken.claims,
-                permits,
-                at,
-                messages: None,
-            };
+            let claimed = Claimed::unread(taken.claims, permits, at);
             self.start(claimed).await?;
         }
         Ok(Progress::more_if(may_be_more))
@@ -238,12 +233,7 @@ impl Claimer {
             return Ok(Progress::NothingLeft);
         }
         self.wakeup.hint_express();
-        let claimed = Claimed {
-            claims: taken.claims,
-            permits,
-            at,
-            messages: None,
-        };
+        let claimed = Claimed::unread(taken.claims, permits, at);
         self.start(claimed).await?;
         Ok(Progress::MayBeMore)
     }

@@ -88,6 +88,7 @@ impl RetryDelays {
     }
 }
 
+/// The delay at a place that there is; of a schedule without delays nobody asks for one.
 fn delay_in(delays: &[Duration], index: u32) -> Duration {
     usize::try_from(index)
         .ok()

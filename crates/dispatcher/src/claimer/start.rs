@@ -24,6 +24,18 @@ pub(super) struct Claimed {
     pub(super) messages: Option<Messages>,
 }
 
+impl Claimed {
+    /// Of which nothing was read yet that is to be sent.
+    pub(super) fn unread(claims: Vec<Claim>, permits: Permits, at: Instant) -> Self {
+        Self {
+            claims,
+            permits,
+            at,
+            messages: None,
+        }
+    }
+}
+
 impl Claimer {
     /// Loads what the claims need and starts their attempts. When that fails all are given back.
     pub(super) async fn start(&mut self, claimed: Claimed) -> Result<(), StoreError> {
