@@ -49,7 +49,7 @@ impl ReadyEndpoints {
     pub(crate) fn new() -> Self {
         Self {
             known: KnownEndpoints::default(),
-            walk: Walk::at_random(Instant::now()),
+            walk: Walk::at_random(),
         }
     }
 
@@ -67,11 +67,11 @@ impl ReadyEndpoints {
         match &hints.ready {
             ReadyHint::Anywhere => {
                 self.known.wake_quiet();
-                self.walk.want(now);
+                self.walk.want();
             }
             ReadyHint::At(endpoints) => {
                 if !self.known.add(endpoints, now).are_all {
-                    self.walk.want(now);
+                    self.walk.want();
                 }
             }
         }

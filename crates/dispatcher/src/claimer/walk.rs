@@ -27,8 +27,8 @@ pub(super) struct Walk {
     pub(super) position: WalkPosition,
     /// Whether all of this round was walked since there may be something to find.
     is_whole_round: bool,
-    /// Since when there may be something to find, if there may be.
-    wanted_since: Option<Instant>,
+    /// Whether there may be something to find.
+    is_wanted: bool,
     walked_at: Option<Instant>,
     /// When it may go on while there is something to claim without it.
     not_before: Option<Instant>,
@@ -43,7 +43,7 @@ pub(super) struct Step {
 
 impl Walk {
     /// Begins at a random place, so that replicas do not walk in step.
-    pub(super) fn at_random(now: Instant) -> Self {
+    pub(super) fn at_random() -> Self {
         let position = WalkPosition {
             tenant_id: Some(TenantId::from_uuid(Uuid::from_u128(rand::random()))),
             ..WalkPosition::default()
@@ -51,23 +51,23 @@ impl Walk {
         Self {
             position,
             is_whole_round: false,
-            wanted_since: Some(now),
+            is_wanted: true,
             walked_at: None,
             not_before: None,
         }
     }
 
     /// There may be something to find, anywhere: all the way round has to be walked.
-    pub(super) fn want(&mut self, now: Instant) {
-        self.wanted_since.get_or_insert(now);
+    pub(super) fn want(&mut self) {
+        self.is_wanted = true;
         self.is_whole_round = self.position.is_start();
     }
 
     /// Whether it is time to go on: at once where there is nothing to claim, else after a pause.
     pub(super) fn is_due(&mut self, has_candidates: bool, now: Instant) -> bool {
         let is_long_ago = |at: Instant| now.saturating_duration_since(at) >= UNHINTED;
-        if self.wanted_since.is_none() && self.walked_at.is_none_or(is_long_ago) {
-            self.want(now);
+        if !self.is_wanted && self.walked_at.is_none_or(is_long_ago) {
+            self.want();
         }
         self.next_after(now)
             .is_some_and(|wait| !has_candidates || wait.is_zero())
@@ -75,8 +75,10 @@ impl Walk {
 
     /// How long to wait before it goes on, if there is more to walk.
     pub(super) fn next_after(&self, now: Instant) -> Option<Duration> {
-        let at = self.not_before.max(Some(self.wanted_since? + PAUSE))?;
-        Some(at.saturating_duration_since(now))
+        // After a rest at once: else what is known, and may hang, would be claimed from before what is found.
+        let at = self.not_before.max(self.walked_at.map(|at| at + PAUSE));
+        let wait = at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        self.is_wanted.then_some(wait)
     }
 
     /// Goes on. A walk that has gone all the way round is over, unless there was no room to remember what it has found.
@@ -87,7 +89,7 @@ impl Walk {
         self.not_before = (!step.remembered.is_any_new).then_some(now + vain_pause);
         self.is_whole_round &= step.remembered.are_all;
         let is_over = self.position.is_start() && self.is_whole_round;
-        self.wanted_since = (!is_over).then_some(now);
+        self.is_wanted = !is_over;
         self.is_whole_round |= self.position.is_start();
     }
 }
@@ -133,7 +135,7 @@ mod tests {
 
     #[test]
     fn walk_from_the_middle_goes_round_once_before_it_rests() {
-        let mut walk = Walk::at_random(Instant::now());
+        let mut walk = Walk::at_random();
         assert!(advance(&mut walk, at(None)));
         assert!(advance(&mut walk, at(Some(TenantId::new()))));
         assert!(!advance(&mut walk, at(None)));
@@ -141,26 +143,26 @@ mod tests {
 
     #[test]
     fn walk_that_rests_at_its_start_goes_round_once() {
-        let mut walk = Walk::at_random(Instant::now());
+        let mut walk = Walk::at_random();
         advance(&mut walk, at(None));
         advance(&mut walk, at(None));
-        walk.want(Instant::now());
+        walk.want();
         assert!(!advance(&mut walk, at(None)));
     }
 
     #[test]
     fn walk_goes_on_to_where_it_was_when_something_came_behind_it() {
-        let mut walk = Walk::at_random(Instant::now());
+        let mut walk = Walk::at_random();
         advance(&mut walk, at(None));
         advance(&mut walk, at(Some(TenantId::new())));
-        walk.want(Instant::now());
+        walk.want();
         assert!(advance(&mut walk, at(None)));
         assert!(!advance(&mut walk, at(None)));
     }
 
     #[test]
     fn walk_goes_round_again_for_what_there_was_no_room_to_remember() {
-        let mut walk = Walk::at_random(Instant::now());
+        let mut walk = Walk::at_random();
         advance(&mut walk, at(None));
         walk.advance(at(None), vain(false), Instant::now());
         assert!(is_wanted(&walk));
@@ -169,7 +171,7 @@ mod tests {
 
     #[test]
     fn walk_over_one_tenants_many_endpoints_ends_too() {
-        let mut walk = Walk::at_random(Instant::now());
+        let mut walk = Walk::at_random();
         let mut halfway = at(None);
         halfway
             .endpoint_by_tenant
@@ -182,7 +184,7 @@ mod tests {
     #[test]
     fn walk_waits_for_its_pause_only_where_there_is_something_to_claim() {
         let now = Instant::now();
-        let mut walk = Walk::at_random(now);
+        let mut walk = Walk::at_random();
         walk.advance(at(None), STEP, now);
         assert!(!walk.is_due(true, now));
         assert!(walk.is_due(false, now));
@@ -192,7 +194,7 @@ mod tests {
     #[test]
     fn walk_is_wanted_again_without_a_hint_after_a_while() {
         let now = Instant::now();
-        let mut walk = Walk::at_random(now);
+        let mut walk = Walk::at_random();
         walk.advance(at(None), STEP, now);
         walk.advance(at(None), STEP, now);
         assert!(!walk.is_due(false, now));
@@ -202,7 +204,7 @@ mod tests {
     #[test]
     fn walk_that_finds_nothing_new_takes_a_tenth_of_the_time_where_there_is_something_to_claim() {
         let now = Instant::now();
-        let mut walk = Walk::at_random(now);
+        let mut walk = Walk::at_random();
         walk.advance(at(None), vain(false), now);
         let pause = STEP.took * VAIN_PAUSE;
         assert!(!walk.is_due(true, now + pause - PAUSE));
@@ -215,7 +217,7 @@ mod tests {
     #[test]
     fn walk_that_waits_for_longer_than_hints_may_be_missing_ends_its_round_all_the_same() {
         let now = Instant::now();
-        let mut walk = Walk::at_random(now);
+        let mut walk = Walk::at_random();
         walk.advance(at(None), vain(true), now);
         walk.advance(at(Some(TenantId::new())), vain(true), now);
         let later = now + 2 * UNHINTED;
@@ -227,7 +229,7 @@ mod tests {
     #[test]
     fn walk_is_delayed_by_a_step_that_was_stalled_for_a_moment_only_and_once() {
         let now = Instant::now();
-        let mut walk = Walk::at_random(now);
+        let mut walk = Walk::at_random();
         let stalled = Step {
             took: Duration::from_mins(1),
             ..vain(true)
@@ -236,7 +238,11 @@ mod tests {
         assert!(walk.is_due(true, now + MAX_VAIN_PAUSE));
         walk.advance(at(None), stalled, now);
         let later = now + MAX_VAIN_PAUSE;
-        walk.want(later);
-        assert_eq!(walk.next_after(later), Some(PAUSE), "it has rested");
+        walk.want();
+        assert_eq!(
+            walk.next_after(later),
+            Some(Duration::ZERO),
+            "it has rested"
+        );
     }
 }
