@@ -285,4 +285,4 @@ impl Seen {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

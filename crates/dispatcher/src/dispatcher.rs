@@ -29,7 +29,7 @@ use crate::outage::Outages;
 use crate::outbound::Outbound;
 use crate::promoter::{GRACE, Promoter};
 use crate::queue_look::QueueLook;
-use crate::recorder::{Ended, Recorder};
+use crate::recorder::{Ended, Inbox, Recorder};
 use crate::signals::Signals;
 use crate::stage::Stage;
 use crate::streak::Streak;
@@ -165,7 +165,7 @@ impl Dispatcher {
         let recorder = Recorder {
             database: shared.database.clone(),
             dispatcher_id: shared.id,
-            ended: results,
+            inbox: Inbox::new(results, Arc::clone(&shared.wakeup)),
             wakeup: Arc::clone(&shared.wakeup),
             metrics: Arc::clone(&shared.metrics),
             circuits: Arc::clone(&shared.circuits),
@@ -218,7 +218,7 @@ impl Dispatcher {
     /// A vital task panicked, or a second signal came before the drain was over.
     pub(crate) async fn run(self) -> Result<()> {
         let Self {
-            id,
+            id: DispatcherId::new(),
             database,
             drain_timeout,
             mut signals,

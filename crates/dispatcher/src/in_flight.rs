@@ -311,4 +311,4 @@ fn take_one<Id: Eq + Hash>(counts: &mut HashMap<Id, i32>, id: Id) -> i32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

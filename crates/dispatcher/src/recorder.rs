@@ -5,6 +5,7 @@
 
 mod batch;
 mod ended;
+mod inbox;
 mod one_by_one;
 
 use std::collections::HashSet;
@@ -17,26 +18,17 @@ use reprise_core::retry::Decision;
 use reprise_core::store::leases::{self, UnusedLease};
 use reprise_core::store::recording::{self, FinishedAttempt, Lease};
 use reprise_core::store::{Database, StoreError};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::circuits::{Change, Circuits};
-use crate::in_flight::Permit;
 use crate::metrics::Metrics;
 use crate::outage::Watch;
 use crate::wakeup::Wakeup;
 use batch::Batch;
 pub(crate) use ended::{Ended, Outcome};
+pub(crate) use inbox::Inbox;
 
-/// Results in one transaction at most. More, and one commit keeps many permits; fewer, and commits cost more than what
-/// is in them: measured 24 µs a delivery at 200.
-const MAX_BATCH: usize = 200;
-/// Results that are worth a transaction at once; fewer wait [`GATHER_FOR`] for more. A transaction costs PostgreSQL as
-/// much as some ten results do.
-const ENOUGH: usize = 64;
-/// How long a result waits for others, unless somebody waits for it. Longer would only hold permits.
-const GATHER_FOR: Duration = Duration::from_millis(5);
 /// How long writing a batch may take. Longer, and results wait behind a connection that nothing comes through any more;
 /// shorter, and a slow disk has them written again in vain.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -49,7 +41,7 @@ const AMONG_OTHERS: Duration = Duration::from_millis(100);
 pub(crate) struct Recorder {
     pub(crate) database: Database,
     pub(crate) dispatcher_id: DispatcherId,
-    pub(crate) ended: mpsc::Receiver<Ended>,
+    pub(crate) inbox: Inbox,
     pub(crate) wakeup: Arc<Wakeup>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) circuits: Arc<Circuits>,
@@ -61,10 +53,13 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// Writes until nobody can send any more and everything is written.
     pub(crate) async fn run(mut self) {
-        let mut gathered = Vec::with_capacity(MAX_BATCH);
-        while self.gather(&mut gathered).await {
+        loop {
+            let gathered = self.inbox.gather().await;
+            if gathered.is_empty() {
+                break;
+            }
             let mut batch = Batch::default();
-            self.take(&mut gathered, &mut batch);
+            self.take(gathered, &mut batch);
             self.metrics.record_batch.observe_count(batch.open_leases());
             failpoint::hit("before_record");
             self.write_until_done(&mut batch).await;
@@ -74,17 +69,14 @@ impl Recorder {
     }
 
     /// Takes what has gathered into a batch.
-    fn take(&self, gathered: &mut Vec<Ended>, batch: &mut Batch) {
-        batch.circuit_changes.extend(self.judge(gathered));
-        batch.extend(gathered.drain(..));
+    fn take(&self, gathered: Vec<Ended>, batch: &mut Batch) {
+        batch.circuit_changes.extend(self.judge(&gathered));
+        batch.extend(gathered);
     }
 
     fn judge(&self, gathered: &[Ended]) -> Vec<((TenantId, EndpointId), Change)> {
         let finished = gathered.iter().filter_map(|one| match &one.outcome {
-            Outcome::Finished(finished) => {
-                let is_limited = one.permit.as_ref().is_some_and(Permit::is_limited);
-                Some((finished.as_ref(), is_limited))
-            }
+            Outcome::Finished(finished) => Some((finished.as_ref(), one.is_limited())),
             Outcome::Unused(_) => None,
         });
         self.circuits.judge(finished, Instant::now())
@@ -109,27 +101,6 @@ impl Recorder {
         if let Err(error) = self.database.run(DEADLINE, changing).await.flatten() {
             debug!(%error, "Circuits could not be changed, which is left to the next attempts");
         }
-    }
-
-    /// Gathers results, for a little while if they are few; false when there are no more.
-    async fn gather(&mut self, gathered: &mut Vec<Ended>) -> bool {
-        if self.ended.recv_many(gathered, MAX_BATCH).await == 0 {
-            return false;
-        }
-        let gathering = async {
-            while gathered.len() < ENOUGH && !gathered.iter().any(Ended::is_awaited) {
-                if self
-                    .ended
-                    .recv_many(gathered, MAX_BATCH - gathered.len())
-                    .await
-                    == 0
-                {
-                    break;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(GATHER_FOR, gathering).await;
-        true
     }
 
     async fn write_until_done(&mut self, batch: &mut Batch) {
@@ -176,11 +147,8 @@ impl Recorder {
 
     /// Takes what has come meanwhile, which shall not wait for what is at fault: no more than there are permits.
     fn take_more(&mut self, batch: &mut Batch) {
-        let mut gathered = Vec::new();
-        while let Ok(one) = self.ended.try_recv() {
-            gathered.push(one);
-        }
-        self.take(&mut gathered, batch);
+        let gathered = self.inbox.take();
+        self.take(gathered, batch);
     }
 
     async fn write_whole(&self, batch: &mut Batch) -> Result<(), StoreError> {

@@ -82,6 +82,11 @@ impl Wakeup {
         self.wants_room.store(true, Ordering::SeqCst);
     }
 
+    /// Whether the claimer waits for room.
+    pub(crate) fn is_room_wanted(&self) -> bool {
+        self.wants_room.load(Ordering::SeqCst)
+    }
+
     /// The claimer has found room after all.
     pub(crate) fn has_room(&self) {
         self.wants_room.store(false, Ordering::SeqCst);

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::delivery::Delivered;
 use crate::{
     figures::rate,
+    load::Sent,
     report::{Cost, Row},
     settings::Settings,
     sink::Behaviour,
@@ -27,9 +28,7 @@ pub async fn start(settings: &Settings, dispatchers: usize) -> Result<Stage> {
 /// Drains a backlog.
 pub async fn drain(stage: &mut Stage, settings: &Settings, name: &str) -> Result<Row> {
     let bare_rate = stage.bare_rate().await?;
-    stage.warm_up().await?;
-    stage.freeze_dispatchers();
-    let sent = stage.publish_backlog(settings.backlog()).await?;
+    let sent = fill(stage, settings.backlog()).await?;
     let meter = stage.meter().await?;
     let began_ns = stage.clock.now_ns();
     stage.thaw_dispatchers();
@@ -45,4 +44,11 @@ pub async fn drain(stage: &mut Stage, settings: &Settings, name: &str) -> Result
         notes: format!("{count} waiting"),
         ..Row::new(name)
     })
+}
+
+/// Publishes a backlog, after which the dispatchers stand still.
+pub async fn fill(stage: &mut Stage, events: u64) -> Result<Sent> {
+    stage.warm_up().await?;
+    stage.freeze_dispatchers();
+    stage.publish_backlog(events).await
 }

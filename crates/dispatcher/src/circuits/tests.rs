@@ -21,7 +21,10 @@ fn circuits() -> Circuits {
 }
 
 /// An attempt at an endpoint, with this failure if there is one.
-fn attempt((tenant_id, endpoint_id): Key, failure: Option<FailureKind>) -> FinishedAttempt {
+pub(crate) fn attempt(
+    (tenant_id, endpoint_id): Key,
+    failure: Option<FailureKind>,
+) -> FinishedAttempt {
     FinishedAttempt {
         tenant_id,
         delivery_id: DeliveryId::new(),

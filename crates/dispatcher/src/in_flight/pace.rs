@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 /// What is answered in this time may be claimed ahead: a claim and the loading of its payloads take some milliseconds,
 /// in which a fast endpoint would have nothing to do. Longer, and more waits here where another dispatcher could send
-/// it.
-const WINDOW: Duration = Duration::from_millis(20);
+/// it; shorter, and each of many dispatchers, which have a part of it each, claims few at a time.
+const WINDOW: Duration = Duration::from_millis(100);
 
 /// Counts what an endpoint has answered in this window of time and the last one.
 #[derive(Clone, Copy, Debug)]

@@ -15,7 +15,7 @@ fn capacity() -> (Capacity, Arc<Wakeup>) {
     (Capacity::new(LIMITS, Arc::clone(&wakeup)), wakeup)
 }
 
-fn claim(payload_bytes: u32) -> Claim {
+pub(crate) fn claim(payload_bytes: u32) -> Claim {
     Claim {
         tenant_id: TenantId::new(),
         delivery_id: DeliveryId::new(),

@@ -45,4 +45,9 @@ impl Ended {
             Outcome::Unused(_) => false,
         }
     }
+
+    /// Whether it was claimed under a limit of its endpoint, so that the next one may wait for it.
+    pub(super) fn is_limited(&self) -> bool {
+        self.permit.as_ref().is_some_and(Permit::is_limited)
+    }
 }
