@@ -3,6 +3,7 @@
 //! One task. It claims again as long as there is something to claim and room for it, and waits for a hint otherwise.
 
 mod known;
+mod put_off;
 mod ready;
 mod start;
 mod unanswered;
@@ -21,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::attempt::Sender;
 use crate::circuits::Circuits;
+use crate::homes::Homes;
 use crate::in_flight::{Capacity, Room};
 use crate::limited::Limited;
 use crate::metrics::Metrics;
@@ -30,6 +32,7 @@ use crate::wakeup::Wakeup;
 use ready::Hints;
 use start::Claimed;
 
+pub(crate) use put_off::PutOff;
 pub(crate) use ready::ReadyEndpoints;
 pub(crate) use unanswered::Unanswered;
 
@@ -64,6 +67,8 @@ pub(crate) struct Claimer {
     pub(crate) watch: Watch,
     pub(crate) stop: CancellationToken,
     pub(crate) ready: ReadyEndpoints,
+    pub(crate) homes: Homes,
+    pub(crate) put_off: PutOff,
     pub(crate) limited: Limited,
     pub(crate) circuits: Arc<Circuits>,
     /// Whether a single permit goes to the endpoints with a limit this time.
@@ -127,10 +132,12 @@ impl Claimer {
         let next_look = self
             .looked_at
             .map(|at| self.poll_interval.saturating_sub(age(at)));
-        // Where there is no room the walk waits for it too, and not for time.
+        // Where there is no room they wait for it too, and not for time.
         let is_room = self.capacity.room().is_any();
         let next_walk = self.ready.next_walk(now).filter(|_| is_room);
-        let next = [next_look, self.limited.next_after(now), next_walk];
+        let next_put_off = self.put_off.next_after(now).filter(|_| is_room);
+        let next_limited = self.limited.next_after(now);
+        let next = [next_look, next_limited, next_walk, next_put_off];
         let at_most = next.into_iter().flatten().min();
         let at_most = at_most.unwrap_or(self.poll_interval);
         tokio::select! {
@@ -242,6 +249,8 @@ impl Claimer {
         let mut ready = self.wakeup.take_ready_hint();
         // They are asked for in another way, and in vain here.
         ready.leave_out(|endpoint| self.limited.knows(endpoint));
+        let is_home = |endpoint_id| self.homes.is_here(endpoint_id);
+        self.put_off.exchange(&mut ready, is_home, Instant::now());
         let hints = Hints {
             ready,
             returned: self.wakeup.take_return_hint(),

@@ -17,10 +17,11 @@ use tracing::info;
 use crate::admin::{Admin, Listener};
 use crate::attempt::Sender;
 use crate::circuits::Circuits;
-use crate::claimer::{Claimer, ReadyEndpoints, Unanswered};
+use crate::claimer::{Claimer, PutOff, ReadyEndpoints, Unanswered};
 use crate::config::Config;
 use crate::drain::{Stages, drain};
 use crate::heartbeat::{Heartbeat, SILENCE};
+use crate::homes::Homes;
 use crate::in_flight::Capacity;
 use crate::limited::Limited;
 use crate::maintenance::Maintenance;
@@ -55,6 +56,7 @@ struct Shared {
     circuits: Arc<Circuits>,
     outages: Outages,
     capacity: Capacity,
+    homes: Homes,
 }
 
 impl Dispatcher {
@@ -73,8 +75,10 @@ impl Dispatcher {
         check_keys(&database, &config.keys).await?;
         let wakeup = Arc::new(Wakeup::default());
         let metrics = Arc::new(Metrics::new());
+        let id = DispatcherId::new();
         let shared = Shared {
-            id: DispatcherId::new(),
+            id,
+            homes: Homes::alone(id),
             database,
             capacity: Capacity::new(config.limits, Arc::clone(&wakeup)),
             wakeup,
@@ -195,6 +199,8 @@ impl Dispatcher {
             watch: shared.outages.watch("claiming"),
             stop: self.stages.claiming.stop.clone(),
             ready: ReadyEndpoints::new(),
+            homes: shared.homes.clone(),
+            put_off: PutOff::default(),
         }
     }
 
@@ -203,6 +209,7 @@ impl Dispatcher {
             database: shared.database.clone(),
             dispatcher_id: shared.id,
             hostname: hostname(),
+            homes: shared.homes.clone(),
             wakeup: Arc::clone(&shared.wakeup),
             metrics: Arc::clone(&shared.metrics),
             watch: shared.outages.watch("heartbeat"),
@@ -218,7 +225,7 @@ impl Dispatcher {
     /// A vital task panicked, or a second signal came before the drain was over.
     pub(crate) async fn run(self) -> Result<()> {
         let Self {
-            id: DispatcherId::new(),
+            id,
             database,
             drain_timeout,
             mut signals,

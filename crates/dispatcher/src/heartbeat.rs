@@ -1,4 +1,5 @@
-//! The heartbeat: says that this dispatcher lives, and frees the leases of peers that no longer say so.
+//! The heartbeat: says that this dispatcher lives, learns which others do, and frees the leases of those that no longer
+//! say so.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use reprise_core::store::{Database, StoreError, dispatchers};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::homes::Homes;
 use crate::metrics::Metrics;
 use crate::outage::Watch;
 use crate::streak::Streak;
@@ -28,6 +30,7 @@ pub(crate) struct Heartbeat {
     pub(crate) database: Database,
     pub(crate) dispatcher_id: DispatcherId,
     pub(crate) hostname: String,
+    pub(crate) homes: Homes,
     pub(crate) wakeup: Arc<Wakeup>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) watch: Watch,
@@ -69,8 +72,12 @@ impl Heartbeat {
 
     async fn beat(&mut self) -> Result<(), StoreError> {
         let (id, hostname) = (self.dispatcher_id, &self.hostname);
-        let beating = async |conn: &mut _| dispatchers::beat(conn, id, hostname).await;
-        self.database.run(DEADLINE, beating).await.flatten()?;
+        let beating = async |conn: &mut _| {
+            dispatchers::beat(conn, id, hostname).await?;
+            dispatchers::find_alive(conn, SILENCE_SECONDS).await
+        };
+        let alive = self.database.run(DEADLINE, beating).await.flatten()?;
+        self.homes.are_among(alive);
         let now = Instant::now();
         self.streak.answered(now);
         if self.streak.entitles_to_judge(now) {

@@ -12,6 +12,7 @@ mod config;
 mod dispatcher;
 mod drain;
 mod heartbeat;
+mod homes;
 mod in_flight;
 mod limited;
 mod logging;

@@ -7,6 +7,12 @@ use super::StoreError;
 use super::statement::{Bind, statement};
 use crate::ids::DispatcherId;
 
+#[derive(diesel::QueryableByName)]
+struct AliveRow {
+    #[diesel(sql_type = Uuid)]
+    id: uuid::Uuid,
+}
+
 /// Notes that a dispatcher is alive, by the database's clock.
 ///
 /// # Errors
@@ -27,6 +33,25 @@ pub async fn beat(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// The dispatchers of which something was heard in the last `silence_seconds`.
+///
+/// # Errors
+///
+/// [`StoreError`] when PostgreSQL can't be asked.
+pub async fn find_alive(
+    conn: &mut AsyncPgConnection,
+    silence_seconds: i32,
+) -> Result<Vec<DispatcherId>, StoreError> {
+    let found: Vec<AliveRow> = statement(
+        "SELECT id FROM dispatchers WHERE heartbeat_at >= now() - make_interval(secs => $1)",
+    )
+    .bind::<Integer, _>(silence_seconds)
+    .load(conn)
+    .await?;
+    let ids = found.iter().map(|one| DispatcherId::from_uuid(one.id));
+    Ok(ids.collect())
 }
 
 /// Removes a dispatcher that has stopped cleanly.

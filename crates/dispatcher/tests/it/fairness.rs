@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use reprise_core::delivery::DeliveryStatus;
+use reprise_core::event_type::EventPattern;
+use reprise_core::ready_hint::ReadyHint;
 use reprise_testkit::database::TestDatabase;
 use reprise_testkit::fixture::Dispatcher;
 use reprise_testkit::metrics::value;
 use reprise_testkit::polling::poll_until;
 use reprise_testkit::receiver::{Answer, Received, Receiver};
+use reprise_testkit::sql::Sql;
 
 use crate::world::{PATIENCE, World, settings};
 
@@ -267,4 +270,52 @@ async fn endpoints_that_turn_out_to_have_nothing_take_no_place_from_those_that_h
     busy.publish_quietly(b"{}").await;
     busy.wait_for_status(healthy, DeliveryStatus::Delivered)
         .await;
+}
+
+/// Whoever hears first, or is quickest, would serve all of them, or some of each.
+#[tokio::test]
+async fn each_endpoint_is_served_by_its_home_while_there_is_little_to_do() {
+    let database = TestDatabase::create().await;
+    let world = World::create(database.url()).await;
+    let receiver = Receiver::start().await;
+    let mut endpoints = Vec::new();
+    for number in 0..10 {
+        let event_type = format!("event.{number}");
+        let mut settings = settings(&receiver.url("/a"));
+        settings.event_patterns = vec![EventPattern::parse(&event_type).expect("a pattern")];
+        endpoints.push((event_type, world.endpoint(&settings).await));
+    }
+    let rarely = [("REPRISE_POLL_INTERVAL", "1h")];
+    let _first = Dispatcher::start_with(database.url(), &rarely).await;
+    let _second = Dispatcher::start_with(database.url(), &rarely).await;
+    let sql = Sql::at(database.url());
+    // After its next heartbeat the first one knows the second.
+    sql.execute("UPDATE dispatchers SET started_at = now()")
+        .await;
+    let beating = "(SELECT count(*) FROM dispatchers WHERE heartbeat_at > started_at)";
+    sql.wait_for(beating, 2, PATIENCE).await;
+
+    for count in 1..=5 {
+        for (event_type, endpoint_id) in &endpoints {
+            world.publish_quietly_as(event_type, b"{}").await;
+            let mut hint = ReadyHint::default();
+            hint.add(world.tenant_id, *endpoint_id);
+            world.hint(&hint).await;
+            world
+                .wait_for_all(*endpoint_id, count, DeliveryStatus::Delivered)
+                .await;
+        }
+    }
+
+    // Not all of them: on a busy machine a home may be late.
+    let served = sql
+        .texts(
+            "SELECT min(dispatcher_id::text) AS value FROM attempts JOIN deliveries ON deliveries.id = delivery_id
+             GROUP BY endpoint_id HAVING count(DISTINCT dispatcher_id) = 1",
+        )
+        .await;
+    assert!(served.len() >= 6, "by one alone: {}", served.len());
+    let by_one = served.iter().filter(|id| **id == served[0]).count();
+    let by_other = served.len() - by_one;
+    assert!(by_one.min(by_other) >= 1, "{by_one} and {by_other}");
 }

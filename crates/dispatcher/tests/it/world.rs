@@ -14,6 +14,7 @@ use reprise_core::endpoint::{Endpoint, EndpointLimits, EndpointSettings, Endpoin
 use reprise_core::endpoint_url::EndpointUrl;
 use reprise_core::event_type::{EventPattern, EventType};
 use reprise_core::ids::{DeliveryId, EndpointId, EventId, TenantId, UserId};
+use reprise_core::ready_hint::ReadyHint;
 use reprise_core::retry::{RetryDelays, RetryPolicy, RetrySchedule};
 use reprise_core::scope::Scopes;
 use reprise_core::sealing::{KeyRing, SecretKey};
@@ -124,10 +125,15 @@ impl World {
 
     /// Publishes an event without waking a dispatcher.
     pub(crate) async fn publish_quietly(&self, payload: &[u8]) -> EventId {
+        self.publish_quietly_as("invoice.paid", payload).await
+    }
+
+    /// The same with an event of some type.
+    pub(crate) async fn publish_quietly_as(&self, event_type: &str, payload: &[u8]) -> EventId {
         let mut conn = self.conn().await;
         let event = NewEvent {
             id: EventId::new(),
-            event_type: EventType::parse("invoice.paid").expect("a type"),
+            event_type: EventType::parse(event_type).expect("a type"),
             event_group: None,
             payload: payload.to_vec(),
         };
@@ -157,12 +163,14 @@ impl World {
     }
 
     pub(crate) async fn wake(&self) {
-        notifications::notify_ready(
-            &mut *self.conn().await,
-            &reprise_core::ready_hint::ReadyHint::Anywhere,
-        )
-        .await
-        .expect("notified");
+        self.hint(&ReadyHint::Anywhere).await;
+    }
+
+    /// Tells the dispatchers where something has become ready.
+    pub(crate) async fn hint(&self, hint: &ReadyHint) {
+        notifications::notify_ready(&mut *self.conn().await, hint)
+            .await
+            .expect("notified");
     }
 
     /// Replays a delivery, ahead of everything else.

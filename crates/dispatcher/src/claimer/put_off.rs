@@ -1,0 +1,97 @@
+//! Hints of endpoints where another dispatcher looks first.
+
+use std::time::{Duration, Instant};
+
+use reprise_core::ids::EndpointId;
+use reprise_core::ready_hint::ReadyHint;
+
+use crate::homes::HEAD_START;
+
+/// What is to be looked at later.
+#[derive(Debug, Default)]
+pub(crate) struct PutOff {
+    hint: ReadyHint,
+    until: Option<Instant>,
+}
+
+impl PutOff {
+    /// Takes out of a hint what others look at first, and puts in what was put off for long enough.
+    pub(super) fn exchange(
+        &mut self,
+        hint: &mut ReadyHint,
+        is_home: impl Fn(EndpointId) -> bool,
+        now: Instant,
+    ) {
+        let mut away = hint.clone();
+        away.leave_out(|(_, endpoint_id)| is_home(*endpoint_id));
+        hint.leave_out(|(_, endpoint_id)| !is_home(*endpoint_id));
+        if self.until.is_some_and(|until| until <= now) {
+            hint.merge(&std::mem::take(&mut self.hint));
+            self.until = None;
+        }
+        if let ReadyHint::At(_) = away
+            && !away.is_nowhere()
+        {
+            self.hint.merge(&away);
+            self.until.get_or_insert(now + HEAD_START);
+        }
+    }
+
+    /// How long until something is to be looked at.
+    pub(super) fn next_after(&self, now: Instant) -> Option<Duration> {
+        self.until.map(|until| until.saturating_duration_since(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reprise_core::ids::TenantId;
+
+    use super::*;
+
+    fn hint(endpoints: &[EndpointId]) -> ReadyHint {
+        let mut hint = ReadyHint::default();
+        for endpoint_id in endpoints {
+            hint.add(TenantId::from_uuid(endpoint_id.as_uuid()), *endpoint_id);
+        }
+        hint
+    }
+
+    #[test]
+    fn only_what_is_elsewhere_at_home_is_put_off() {
+        let (here, elsewhere) = (EndpointId::new(), EndpointId::new());
+        let (mut put_off, now) = (PutOff::default(), Instant::now());
+        let mut heard = hint(&[here, elsewhere]);
+        put_off.exchange(&mut heard, |id| id == here, now);
+        assert_eq!(heard, hint(&[here]));
+        assert_eq!(put_off.next_after(now), Some(HEAD_START));
+
+        let mut heard = hint(&[]);
+        put_off.exchange(&mut heard, |id| id == here, now + HEAD_START);
+        assert_eq!(heard, hint(&[elsewhere]));
+        assert_eq!(put_off.next_after(now + HEAD_START), None);
+    }
+
+    #[test]
+    fn what_is_heard_again_and_again_is_put_off_once() {
+        let elsewhere = EndpointId::new();
+        let (mut put_off, now) = (PutOff::default(), Instant::now());
+        let mut looks = 0;
+        for milliseconds in 0..=60 {
+            let mut heard = hint(&[elsewhere]);
+            let now = now + Duration::from_millis(milliseconds);
+            put_off.exchange(&mut heard, |_| false, now);
+            looks += u32::from(!heard.is_nowhere());
+        }
+        assert_eq!(looks, 3);
+    }
+
+    #[test]
+    fn what_may_be_anywhere_is_not_put_off() {
+        let mut put_off = PutOff::default();
+        let mut heard = ReadyHint::Anywhere;
+        put_off.exchange(&mut heard, |_| false, Instant::now());
+        assert_eq!(heard, ReadyHint::Anywhere);
+        assert_eq!(put_off.next_after(Instant::now()), None);
+    }
+}
