@@ -43,7 +43,7 @@ pub struct Row {
 }
 
 /// What some deliveries cost together.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
     /// All that was used.
     pub usage: Usage,

@@ -55,6 +55,18 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Adds what the programs of another stage have used in the same time. PostgreSQL is the same one: what it has used
+    /// is what the last of them has seen, whose meter was read last.
+    pub fn add_programs(&mut self, other: &Self) {
+        *self = Self {
+            apis: self.apis + other.apis,
+            dispatchers: self.dispatchers + other.dispatchers,
+            api_peak_bytes: self.api_peak_bytes.max(other.api_peak_bytes),
+            dispatcher_peak_bytes: self.dispatcher_peak_bytes.max(other.dispatcher_peak_bytes),
+            ..*other
+        };
+    }
+
     /// CPU time of everything but load generator and sink.
     pub fn cpu(&self) -> Duration {
         self.apis + self.dispatchers + self.postgres

@@ -51,11 +51,17 @@ impl ReadyHint {
         }
     }
 
-    /// Leaves endpoints out.
-    pub fn leave_out(&mut self, is_left_out: impl Fn(&(TenantId, EndpointId)) -> bool) {
-        if let Self::At(endpoints) = self {
-            endpoints.retain(|endpoint| !is_left_out(endpoint));
-        }
+    /// Takes endpoints out. Where it may be anywhere it still may.
+    pub fn take_out(
+        &mut self,
+        is_taken: impl Fn(&(TenantId, EndpointId)) -> bool,
+    ) -> BTreeSet<(TenantId, EndpointId)> {
+        let Self::At(endpoints) = self else {
+            return BTreeSet::new();
+        };
+        let (taken, left) = std::mem::take(endpoints).into_iter().partition(is_taken);
+        *endpoints = left;
+        taken
     }
 
     /// Whether there is nothing to tell.

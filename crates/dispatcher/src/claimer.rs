@@ -132,7 +132,7 @@ impl Claimer {
         let next_look = self
             .looked_at
             .map(|at| self.poll_interval.saturating_sub(age(at)));
-        // Where there is no room they wait for it too, and not for time.
+        // Where there is no room these wait for it too, and not for time.
         let is_room = self.capacity.room().is_any();
         let next_walk = self.ready.next_walk(now).filter(|_| is_room);
         let next_put_off = self.put_off.next_after(now).filter(|_| is_room);
@@ -247,12 +247,13 @@ impl Claimer {
 
     async fn claim_ready(&mut self, room: Room) -> Result<Progress, StoreError> {
         let mut ready = self.wakeup.take_ready_hint();
-        // They are asked for in another way, and in vain here.
-        ready.leave_out(|endpoint| self.limited.knows(endpoint));
         let is_home = |endpoint_id| self.homes.is_here(endpoint_id);
-        self.put_off.exchange(&mut ready, is_home, Instant::now());
+        let is_put_off = self.put_off.exchange(&mut ready, is_home, Instant::now());
+        // They are asked for in another way, and in vain here.
+        ready.take_out(|endpoint| self.limited.knows(endpoint));
         let hints = Hints {
             ready,
+            is_put_off,
             returned: self.wakeup.take_return_hint(),
         };
         if !self.ready.is_worth_a_look(&hints) {

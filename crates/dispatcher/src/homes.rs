@@ -1,9 +1,9 @@
 //! Which dispatcher looks first where something has become ready: the endpoint's home. The others look a little later,
-//! and only if they still hear of something. So a notification that all of them hear costs one claim at once and not
-//! one of each, and an endpoint's connections are kept where they are used.
+//! once for all that they have heard of meanwhile. So a notification that all of them hear costs one claim and not one
+//! of each, but for those few; and an endpoint's connections are kept where they are used.
 //!
 //! It is a hint and no right: whoever looks may claim, and dispatchers that do not know the same peers yet, or a home
-//! that is busy or dead, cost a delivery [`HEAD_START`] and nothing else.
+//! that is full, draining or dead, cost a delivery [`HEAD_START`] and nothing else.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -45,7 +45,7 @@ impl Homes {
     }
 }
 
-/// The same in all dispatchers of one version of the program; those of another may think otherwise.
+/// The same in all dispatchers of one build; those of another may think otherwise.
 fn weight(dispatcher_id: DispatcherId, endpoint_id: EndpointId) -> u64 {
     let mut hasher = DefaultHasher::new();
     (dispatcher_id, endpoint_id).hash(&mut hasher);

@@ -46,7 +46,7 @@ pub async fn drain(stage: &mut Stage, settings: &Settings, name: &str) -> Result
     })
 }
 
-/// Publishes a backlog, after which the dispatchers stand still.
+/// Warms up, and publishes a backlog while the dispatchers stand still, as they do afterwards.
 pub async fn fill(stage: &mut Stage, events: u64) -> Result<Sent> {
     stage.warm_up().await?;
     stage.freeze_dispatchers();

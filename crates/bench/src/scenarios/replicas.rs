@@ -1,15 +1,14 @@
 //! Several dispatchers on one queue: their rate together, and each one's share.
 
-use anyhow::Result;
-
 use std::time::Duration;
+
+use anyhow::Result;
 
 use super::{delivery::Delivered, drain};
 use crate::{
     figures::{float, rate},
     findings::Findings,
     report::{Cost, Row},
-    resources::Usage,
     settings::Settings,
     sink::Verdict,
     stage::attempts_by_dispatcher,
@@ -50,39 +49,33 @@ async fn apart(settings: &Settings, dispatchers: u64) -> Result<Row> {
     let bare_rate = stages[0].0.bare_rate().await?;
     let mut meters = Vec::new();
     for (stage, _) in &mut stages {
-        meters.push((stage.meter().await?, stage.clock.now_ns()));
+        meters.push(stage.meter().await?);
     }
+    let mut began_ns = Vec::new();
     for (stage, _) in &stages {
+        began_ns.push(stage.clock.now_ns());
         stage.thaw_dispatchers();
     }
     for (stage, sent) in &mut stages {
         stage.wait_for_all(&sent.sequences).await?;
     }
-    let mut used = Usage::default();
-    let mut all = Verdict::default();
+    let mut cost = Cost::default();
+    let mut verdict = Verdict::default();
     let mut took = Duration::ZERO;
-    let mut count = 0;
-    for ((stage, sent), (meter, began_ns)) in stages.iter_mut().zip(meters) {
-        let usage = stage.used_since(meter).await?;
-        used = Usage {
-            apis: used.apis + usage.apis,
-            dispatchers: used.dispatchers + usage.dispatchers,
-            ..usage
-        };
+    for (((stage, sent), meter), began_ns) in stages.iter_mut().zip(meters).zip(began_ns) {
         let delivered = Delivered::to_all(stage, &sent.sequences);
         took = took.max(delivered.since(began_ns));
-        all.lost += delivered.verdict.lost;
-        all.doubled += delivered.verdict.doubled;
-        count += delivered.latencies.len();
+        cost.count += delivered.latencies.len();
+        cost.usage.add_programs(&stage.used_since(meter).await?);
+        verdict.lost += delivered.verdict.lost;
+        verdict.doubled += delivered.verdict.doubled;
     }
     Ok(Row {
         bare_rate: Some(bare_rate),
-        rate: Some(rate(count, took)),
-        cost: Some(Cost { usage: used, count }),
-        verdict: Some(all),
-        ..Row::new(format!(
-            "replicas: {dispatchers}, each with a queue of its own"
-        ))
+        rate: Some(rate(cost.count, took)),
+        cost: Some(cost),
+        verdict: Some(verdict),
+        ..Row::new(format!("replicas: {dispatchers}, a queue each"))
     })
 }
 

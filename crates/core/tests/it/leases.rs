@@ -388,6 +388,8 @@ async fn a_dispatcher_that_is_silent_loses_its_leases_and_the_others_keep_theirs
             "UPDATE dispatchers SET heartbeat_at = now() - interval '11 seconds' WHERE id = '{silent}'"
         ))
         .await;
+    let found = dispatchers::find_alive(&mut world.conn, 10).await;
+    assert_eq!(found.ok(), Some(vec![alive]));
     let ended = dispatchers::end_leases_of_silent(&mut world.conn, 10).await;
     assert_eq!(ended.ok(), Some(2));
     let left = world.texts("SELECT id::text FROM dispatchers").await;

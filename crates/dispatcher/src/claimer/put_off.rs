@@ -1,8 +1,9 @@
 //! Hints of endpoints where another dispatcher looks first.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use reprise_core::ids::EndpointId;
+use reprise_core::ids::{EndpointId, TenantId};
 use reprise_core::ready_hint::ReadyHint;
 
 use crate::homes::HEAD_START;
@@ -10,31 +11,32 @@ use crate::homes::HEAD_START;
 /// What is to be looked at later.
 #[derive(Debug, Default)]
 pub(crate) struct PutOff {
-    hint: ReadyHint,
+    endpoints: BTreeSet<(TenantId, EndpointId)>,
     until: Option<Instant>,
 }
 
 impl PutOff {
-    /// Takes out of a hint what others look at first, and puts in what was put off for long enough.
+    /// Takes out of a hint what others look at first, and puts in what was put off for long enough. Whether anything
+    /// was taken out.
     pub(super) fn exchange(
         &mut self,
         hint: &mut ReadyHint,
         is_home: impl Fn(EndpointId) -> bool,
         now: Instant,
-    ) {
-        let mut away = hint.clone();
-        away.leave_out(|(_, endpoint_id)| is_home(*endpoint_id));
-        hint.leave_out(|(_, endpoint_id)| !is_home(*endpoint_id));
+    ) -> bool {
+        let away = hint.take_out(|(_, endpoint_id)| !is_home(*endpoint_id));
         if self.until.is_some_and(|until| until <= now) {
-            hint.merge(&std::mem::take(&mut self.hint));
-            self.until = None;
+            let due = std::mem::take(self).endpoints;
+            if let ReadyHint::At(endpoints) = hint {
+                endpoints.extend(due);
+            }
         }
-        if let ReadyHint::At(_) = away
-            && !away.is_nowhere()
-        {
-            self.hint.merge(&away);
+        let is_any = !away.is_empty();
+        if is_any {
+            self.endpoints.extend(away);
             self.until.get_or_insert(now + HEAD_START);
         }
+        is_any
     }
 
     /// How long until something is to be looked at.
@@ -45,8 +47,6 @@ impl PutOff {
 
 #[cfg(test)]
 mod tests {
-    use reprise_core::ids::TenantId;
-
     use super::*;
 
     fn hint(endpoints: &[EndpointId]) -> ReadyHint {
@@ -62,12 +62,12 @@ mod tests {
         let (here, elsewhere) = (EndpointId::new(), EndpointId::new());
         let (mut put_off, now) = (PutOff::default(), Instant::now());
         let mut heard = hint(&[here, elsewhere]);
-        put_off.exchange(&mut heard, |id| id == here, now);
+        assert!(put_off.exchange(&mut heard, |id| id == here, now));
         assert_eq!(heard, hint(&[here]));
         assert_eq!(put_off.next_after(now), Some(HEAD_START));
 
         let mut heard = hint(&[]);
-        put_off.exchange(&mut heard, |id| id == here, now + HEAD_START);
+        assert!(!put_off.exchange(&mut heard, |id| id == here, now + HEAD_START));
         assert_eq!(heard, hint(&[elsewhere]));
         assert_eq!(put_off.next_after(now + HEAD_START), None);
     }
@@ -90,7 +90,7 @@ mod tests {
     fn what_may_be_anywhere_is_not_put_off() {
         let mut put_off = PutOff::default();
         let mut heard = ReadyHint::Anywhere;
-        put_off.exchange(&mut heard, |_| false, Instant::now());
+        assert!(!put_off.exchange(&mut heard, |_| false, Instant::now()));
         assert_eq!(heard, ReadyHint::Anywhere);
         assert_eq!(put_off.next_after(Instant::now()), None);
     }

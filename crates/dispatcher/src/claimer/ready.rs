@@ -29,6 +29,8 @@ pub(crate) struct ReadyEndpoints {
 pub(super) struct Hints {
     /// Where deliveries may have become ready.
     pub(super) ready: ReadyHint,
+    /// Deliveries may have become ready where another dispatcher looks first.
+    pub(super) is_put_off: bool,
     /// Deliveries may have become ready that were made long ago.
     pub(super) returned: bool,
 }
@@ -76,7 +78,13 @@ impl ReadyEndpoints {
             }
         }
         let has_candidates = self.known.has_candidates();
-        has_candidates || self.walk.is_due(has_candidates, now)
+        let is_walk_due = if hints.is_put_off {
+            // A walk without a hint would find what is left to the other.
+            self.walk.next_after(now).is_some()
+        } else {
+            self.walk.is_due(has_candidates, now)
+        };
+        has_candidates || is_walk_due
     }
 
     /// Walks on if it is time to, and claims.

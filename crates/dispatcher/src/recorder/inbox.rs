@@ -19,8 +19,8 @@ const ENOUGH: usize = 128;
 /// How long results wait for others, unless somebody waits to be told of one. Longer, and the next delivery to an
 /// endpoint with a limit, or a claimer without permits, waits too; shorter, and few come together.
 const MOMENT: Duration = Duration::from_millis(5);
-/// For so many moments they wait where they are in nobody's way: a dispatcher that records every moment costs PostgreSQL
-/// a tenth of a processor, and eight of them most of one. More, and a dispatcher that is killed leaves more that was
+/// For so many moments they wait where they are in nobody's way: a dispatcher that records every moment costs
+/// PostgreSQL a tenth of a processor, and eight of them most of one. More, and one that is killed leaves more that was
 /// sent and not recorded, and is sent again; fewer, and each of many dispatchers writes few results at a time.
 const MOMENTS: u32 = 10;
 

@@ -107,7 +107,6 @@ async fn the_next_one_of_an_endpoint_with_a_limit_waits_for_a_moment() {
         ..claim(0)
     });
     let limited = vec![ended(unused(), Some(permit))];
-    wakeup.has_room();
     assert_eq!(gathered(&wakeup, limited).await, (1, MOMENT));
 }
 
