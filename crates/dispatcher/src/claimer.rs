@@ -283,6 +283,7 @@ impl Claimer {
         let claiming = async |conn: &mut _| ready.claim(conn, &request, limited).await;
         let taken = self.database.run(DEADLINE, claiming).await.flatten();
         let taken = self.unanswered.note(request.claimant, taken)?;
+        self.put_off.note(!taken.claims.is_empty());
         self.capacity.hold_back(taken.held_back);
         let has_met_new = self.limited.meet(&taken.limited, at);
         if !taken.claims.is_empty() {

@@ -3,7 +3,7 @@
 //! of each, but for those few; and an endpoint's connections are kept where they are used.
 //!
 //! It is a hint and no right: whoever looks may claim, and dispatchers that do not know the same peers yet, or a home
-//! that is full, draining or dead, cost a delivery [`HEAD_START`] and nothing else.
+//! that is full, draining or dead, cost a delivery [`HEAD_START`] and nothing else: the first of them [`LONGEST_HEAD_START`] at most.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,6 +14,10 @@ use reprise_core::ids::{DispatcherId, EndpointId};
 /// How long an endpoint's home may take before others look. Longer, and what it can't take waits, as it does where it
 /// is dead and nobody has noticed yet; shorter, and all look at once again when it is busy.
 pub(crate) const HEAD_START: Duration = Duration::from_millis(20);
+
+/// The same where the others have looked in vain again and again. Longer, and a home that has died costs more once;
+/// shorter, and many dispatchers that have nothing to do cost PostgreSQL more.
+pub(crate) const LONGEST_HEAD_START: Duration = Duration::from_millis(160);
 
 /// The homes of all endpoints, as far as this dispatcher knows its peers.
 #[derive(Clone, Debug)]

@@ -6,13 +6,28 @@ use std::time::{Duration, Instant};
 use reprise_core::ids::{EndpointId, TenantId};
 use reprise_core::ready_hint::ReadyHint;
 
-use crate::homes::HEAD_START;
+use crate::homes::{HEAD_START, LONGEST_HEAD_START};
 
 /// What is to be looked at later.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct PutOff {
     endpoints: BTreeSet<(TenantId, EndpointId)>,
     until: Option<Instant>,
+    /// For how long, this time.
+    head_start: Duration,
+    /// Whether it is being looked at.
+    is_looked_at: bool,
+}
+
+impl Default for PutOff {
+    fn default() -> Self {
+        Self {
+            endpoints: BTreeSet::new(),
+            until: None,
+            head_start: HEAD_START,
+            is_looked_at: false,
+        }
+    }
 }
 
 impl PutOff {
@@ -26,7 +41,9 @@ impl PutOff {
     ) -> bool {
         let away = hint.take_out(|(_, endpoint_id)| !is_home(*endpoint_id));
         if self.until.is_some_and(|until| until <= now) {
-            let due = std::mem::take(self).endpoints;
+            let due = std::mem::take(&mut self.endpoints);
+            self.until = None;
+            self.is_looked_at = true;
             if let ReadyHint::At(endpoints) = hint {
                 endpoints.extend(due);
             }
@@ -34,9 +51,17 @@ impl PutOff {
         let is_any = !away.is_empty();
         if is_any {
             self.endpoints.extend(away);
-            self.until.get_or_insert(now + HEAD_START);
+            self.until.get_or_insert(now + self.head_start);
         }
         is_any
+    }
+
+    /// Whether anything was found where it was looked: if not, there is less need to.
+    pub(super) fn note(&mut self, is_found: bool) {
+        if std::mem::take(&mut self.is_looked_at) {
+            let longer = (self.head_start * 2).min(LONGEST_HEAD_START);
+            self.head_start = if is_found { HEAD_START } else { longer };
+        }
     }
 
     /// How long until something is to be looked at.
@@ -84,6 +109,23 @@ mod tests {
             looks += u32::from(!heard.is_nowhere());
         }
         assert_eq!(looks, 3);
+    }
+
+    #[test]
+    fn looks_in_vain_become_rarer_until_one_finds_something() {
+        let (mut put_off, mut now) = (PutOff::default(), Instant::now());
+        let mut head_starts = Vec::new();
+        for is_found in [false, false, false, false, false, true, false] {
+            put_off.exchange(&mut hint(&[EndpointId::new()]), |_| false, now);
+            let head_start = put_off.next_after(now).expect("something is put off");
+            head_starts.push(head_start.as_millis());
+            // Other looks, before it is time to, say nothing.
+            put_off.note(!is_found);
+            now += head_start;
+            put_off.exchange(&mut hint(&[]), |_| false, now);
+            put_off.note(is_found);
+        }
+        assert_eq!(head_starts, [20, 40, 80, 160, 160, 160, 20]);
     }
 
     #[test]
