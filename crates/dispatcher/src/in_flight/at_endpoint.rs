@@ -41,8 +41,8 @@ impl AtEndpoint {
         }
     }
 
-    /// How many may be claimed beyond what may be in flight. While more than half of that is there none may: many small
-    /// claims cost more than a few large ones. The claimer is then asked again when it is time to.
+    /// How many may be claimed beyond what may be in flight. While more than a quarter of that is there none may: many
+    /// small claims cost more than a few large ones. The claimer is then asked again when it is time to.
     pub(super) fn ahead(&mut self, limits: Limits, now: Instant) -> i32 {
         let ahead = self.pace.ahead(now, AHEAD * i32::from(limits.per_endpoint));
         if self.is_low(limits, ahead) {
@@ -59,7 +59,7 @@ impl AtEndpoint {
     }
 
     fn is_low(&self, limits: Limits, ahead: i32) -> bool {
-        self.claimed < (i32::from(limits.per_endpoint) + ahead / 2).max(1)
+        self.claimed < (i32::from(limits.per_endpoint) + ahead / 4).max(1)
     }
 
     /// Whether it has something in flight and has not answered for as long as a quick attempt takes.
@@ -75,7 +75,8 @@ impl AtEndpoint {
         self.is_look_due = true;
     }
 
-    /// Whether it is time to claim for it again: all that may be in flight is, and half of what may wait is gone.
+    /// Whether it is time to claim for it again: all that may be in flight is, and three quarters of what may
+    /// wait are gone.
     pub(super) fn end_one(&mut self, limits: Limits, was_sent: bool, now: Instant) -> bool {
         self.pace.count(now);
         if was_sent {
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fast_endpoint_is_claimed_for_when_half_of_what_waits_is_gone() {
+    fn a_fast_endpoint_is_claimed_for_when_most_of_what_waits_is_gone() {
         let now = Instant::now();
         let mut at_endpoint = AtEndpoint::new(TenantId::new(), LIMITS, now);
         for _ in 0..20 {
@@ -165,6 +166,6 @@ mod tests {
         }
         assert_eq!(at_endpoint.ahead(LIMITS, now), 0, "it has enough");
         let is_time = std::iter::repeat_with(|| at_endpoint.end_one(LIMITS, true, now));
-        assert_eq!(is_time.take(20).position(|is_time| is_time), Some(8));
+        assert_eq!(is_time.take(20).position(|is_time| is_time), Some(12));
     }
 }
