@@ -245,17 +245,21 @@ impl Claimer {
         Ok(Progress::MayBeMore)
     }
 
-    async fn claim_ready(&mut self, room: Room) -> Result<Progress, StoreError> {
+    fn take_hints(&mut self) -> Hints {
         let mut ready = self.wakeup.take_ready_hint();
         let is_home = |endpoint_id| self.homes.is_here(endpoint_id);
         let is_put_off = self.put_off.exchange(&mut ready, is_home, Instant::now());
         // They are asked for in another way, and in vain here.
         ready.take_out(|endpoint| self.limited.knows(endpoint));
-        let hints = Hints {
+        Hints {
             ready,
             is_put_off,
             returned: self.wakeup.take_return_hint(),
-        };
+        }
+    }
+
+    async fn claim_ready(&mut self, room: Room) -> Result<Progress, StoreError> {
+        let hints = self.take_hints();
         if !self.ready.is_worth_a_look(&hints) {
             return Ok(Progress::NothingLeft);
         }
