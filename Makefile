@@ -42,7 +42,7 @@ conformance: ## Run real clients (PyPI, npm) against the real programs: see conf
 bench: ## Measure everything on a durable PostgreSQL and print a table (most of an hour, and some 15 GB of disk)
 	@scripts/bench --charts docs $(ARGS)
 
-bench-micro: toolchain ## Measure the pure steps of a delivery: signing, retry decision, address guard
+bench-micro: toolchain ## Measure the pure steps of a delivery: a claim's shares, signing, retry decision, address guard
 	@cargo bench --workspace --bench micro -- $(ARGS)
 
 bench-quick: ## The same in short, without what takes minutes

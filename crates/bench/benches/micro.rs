@@ -1,4 +1,5 @@
-//! What a delivery's pure steps cost: signing, the retry decision, the address guard. Run by `make bench-micro`.
+//! What a delivery's pure steps cost: the shares of a claim, signing, the retry decision, the address guard. Run by
+//! `make bench-micro`. What the claim costs in PostgreSQL is measured by `reprise-bench backlog`.
 
 use std::{hint::black_box, net::IpAddr, time::Duration};
 
@@ -6,12 +7,47 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use reprise_core::{
     address::AddressGuard,
     attempt_outcome::{AttemptOutcome, FailureKind},
+    fair_share::{Caps, InFlight, share_out},
+    ids::{EndpointId, TenantId},
     retry::{Jitter, RetryPolicy, RetrySchedule},
     signing::{SignatureAlgorithm, SignatureScheme, SignedMessage, SigningSecret, sign},
 };
 
 /// A small event, the one of the other benchmarks, and the largest there is.
 const BODY_BYTES: [usize; 3] = [50, 500, 1_048_576];
+
+/// Places that a claim of a dispatcher with nothing in flight shares out.
+const PLACES: usize = 448;
+
+fn claim(criterion: &mut Criterion) {
+    let caps = Caps {
+        per_endpoint: 32,
+        per_tenant: 256,
+    };
+    let in_flight = InFlight::default();
+    let tenants: Vec<_> = (0..8).map(|_| TenantId::new()).collect();
+    let mut group = criterion.benchmark_group("claim");
+    for endpoints in [1, 64, 1_024] {
+        let tenants = tenants.iter().copied().cycle();
+        let endpoint_ids = std::iter::repeat_with(EndpointId::new);
+        let candidates: Vec<_> = tenants.zip(endpoint_ids).take(endpoints).collect();
+        group.bench_function(BenchmarkId::new("shares", endpoints), |bencher| {
+            bencher.iter(|| {
+                let mut lots = 0..;
+                let lot = || lots.next().unwrap_or_default();
+                share_out(
+                    PLACES,
+                    PLACES,
+                    black_box(&candidates),
+                    &in_flight,
+                    caps,
+                    lot,
+                )
+            });
+        });
+    }
+    group.finish();
+}
 
 fn signing(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("sign");
@@ -77,5 +113,5 @@ fn address_guard(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(micro, signing, retry_decision, address_guard);
+criterion_group!(micro, claim, signing, retry_decision, address_guard);
 criterion_main!(micro);
