@@ -3,6 +3,7 @@
 //! One task. It claims again as long as there is something to claim and room for it, and waits for a hint otherwise.
 
 mod known;
+mod progress;
 mod put_off;
 mod ready;
 mod start;
@@ -29,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::outage::Watch;
 use crate::targets::Targets;
 use crate::wakeup::Wakeup;
+use progress::Progress;
 use ready::Hints;
 use start::Claimed;
 
@@ -78,31 +80,6 @@ pub(crate) struct Claimer {
     /// When ready deliveries were claimed.
     pub(crate) claimed_at: Option<Instant>,
     pub(crate) unanswered: Unanswered,
-}
-
-/// Whether to claim again at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    MayBeMore,
-    NothingLeft,
-}
-
-impl Progress {
-    fn more_if(may_be_more: bool) -> Self {
-        if may_be_more {
-            Self::MayBeMore
-        } else {
-            Self::NothingLeft
-        }
-    }
-
-    /// Of two claims: if either says that there may be more, there may be.
-    fn or(self, other: Self) -> Self {
-        match self {
-            Self::MayBeMore => self,
-            Self::NothingLeft => other,
-        }
-    }
 }
 
 impl Claimer {

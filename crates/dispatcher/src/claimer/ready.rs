@@ -11,8 +11,8 @@ use reprise_core::store::delivery_queue::{
 use reprise_core::store::{AsyncPgConnection, StoreError};
 use tracing::debug;
 
-use super::Progress;
 use super::known::KnownEndpoints;
+use super::progress::Progress;
 use super::walk::{Step, Walk};
 use crate::limited::Limited;
 use crate::messages::Messages;
