@@ -4,25 +4,30 @@
 //! and a request that comes alone waits for nobody. Each is answered only after its own data is durable, and none is
 //! refused because of another.
 
+mod gathered;
 mod together;
+mod turn;
 mod waiting;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reprise_core::failpoint;
 use reprise_core::ids::TenantId;
 use reprise_core::ready_hint::ReadyHint;
 use reprise_core::store::events::NewEvent;
 use reprise_core::store::{Database, StoreError};
-use tokio::sync::{Mutex, Semaphore, SemaphorePermit, mpsc, oneshot};
+use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::ApiError;
 use crate::metrics::IngestMetrics;
 use crate::subscriptions::SubscriptionCache;
 use crate::wake_up::WakeUp;
+use gathered::Gathered;
 use together::{MAX_TRIES, Outcome, find_stored, keep_changing, store_together};
 pub use together::{StoredEvents, publish};
+use turn::Turn;
 use waiting::Waiting;
 
 /// Commits under way at once. With one, PostgreSQL has nothing to do while the disk writes; with more, commits get
@@ -31,10 +36,6 @@ const WRITERS: usize = 2;
 /// Events that are worth a commit of their own while another is under way. A commit costs PostgreSQL as much as some
 /// ten events do: fewer, and it spends its time on commits; more, and they wait for nothing.
 const ENOUGH: usize = 16;
-/// Events in one commit at most. More, and the first one waits for the last one's insert; fewer, and each costs more.
-const MAX_EVENTS: usize = 256;
-/// Payload bytes in one commit, at which no further event is taken.
-const MAX_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
 /// Endpoints of a tenant beyond which its events go through a door of their own: nobody else's shall wait for the many
 /// deliveries that they may make.
 const MANY_ENDPOINTS: usize = 100;
@@ -67,7 +68,7 @@ impl Ingest {
     ) -> (Self, Vec<Writer>) {
         let writer = |arrivals| Writer {
             arrivals,
-            turn: Arc::new(Semaphore::new(1)),
+            turn: Arc::new(Mutex::new(Turn::new())),
             database: database.clone(),
             cache: Arc::clone(cache),
             metrics: metrics.clone(),
@@ -98,6 +99,7 @@ impl Ingest {
             let waiting = Waiting {
                 tenant_id,
                 event,
+                came_at: Instant::now(),
                 tries: 0,
                 answer,
             };
@@ -122,7 +124,7 @@ impl Ingest {
 pub struct Writer {
     arrivals: Arc<Mutex<mpsc::Receiver<Waiting>>>,
     /// Held while storing, by the one that need not wait for [`ENOUGH`].
-    turn: Arc<Semaphore>,
+    turn: Arc<Mutex<Turn>>,
     database: Database,
     cache: Arc<SubscriptionCache>,
     metrics: IngestMetrics,
@@ -145,29 +147,33 @@ impl Writer {
     /// Cancel safety: what was being stored is stored or not; its callers are told that the server stops.
     pub async fn run(self) {
         while let Some((gathered, turn)) = self.gather().await {
+            let callers = gathered.len();
             self.store(gathered).await;
-            drop(turn);
+            if let Some(mut turn) = turn {
+                turn.ended(callers);
+            }
         }
     }
 
-    /// Waits for a request, and then until no other commit is under way or enough have come, and takes all that wait.
-    /// Those whose callers have gone are dropped.
-    async fn gather(&self) -> Option<(Vec<Waiting>, Option<SemaphorePermit<'_>>)> {
+    /// Waits for a caller, and then until no other commit is under way or enough have come, and for those that are about
+    /// to come again; takes all that wait. Those that have gone are dropped.
+    async fn gather(&self) -> Option<(Vec<Waiting>, Option<MutexGuard<'_, Turn>>)> {
         let mut arrivals = self.arrivals.lock().await;
-        let mut gathered = vec![arrivals.recv().await?];
-        let turn = tokio::select! {
+        let mut gathered = Gathered::from(arrivals.recv().await?);
+        let mut turn = tokio::select! {
             biased;
-            turn = self.turn.acquire() => turn.ok(),
-            () = gather_enough(&mut arrivals, &mut gathered) => None,
+            turn = self.turn.lock() => Some(turn),
+            () = gathered.wait_for(ENOUGH, &mut arrivals) => None,
         };
-        let mut payload_bytes: usize = gathered.iter().map(|one| one.event.payload.len()).sum();
-        while gathered.len() < MAX_EVENTS && payload_bytes < MAX_PAYLOAD_BYTES {
-            let Ok(one) = arrivals.try_recv() else { break };
-            payload_bytes += one.event.payload.len();
-            gathered.push(one);
+        gathered.take(&mut arrivals);
+        if let Some(turn) = &mut turn
+            && let Some(hope) = turn.hope(gathered.came_at())
+        {
+            let waiting = gathered.wait_for(hope.callers, &mut arrivals);
+            turn.learn(timeout_at(hope.until, waiting).await.is_ok());
+            gathered.take(&mut arrivals);
         }
-        gathered.retain(|one| !one.answer.is_closed());
-        Some((gathered, turn))
+        Some((gathered.into_callers(), turn))
     }
 
     /// Stores events, in as few commits as they fit in.
@@ -268,11 +274,5 @@ impl Writer {
     }
 }
 
-/// Cancel safety: what has been gathered is kept.
-async fn gather_enough(arrivals: &mut mpsc::Receiver<Waiting>, gathered: &mut Vec<Waiting>) {
-    while gathered.len() < ENOUGH
-        && let Some(one) = arrivals.recv().await
-    {
-        gathered.push(one);
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use reprise_core::ids::TenantId;
 use reprise_core::store::events::NewEvent;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::StoredEvents;
 use super::together::{MAX_TRIES, Outcome, keep_changing};
@@ -14,6 +15,7 @@ use crate::error::ApiError;
 pub(super) struct Waiting {
     pub(super) tenant_id: TenantId,
     pub(super) event: Arc<NewEvent>,
+    pub(super) came_at: Instant,
     /// How often its tenant's endpoints have changed under it.
     pub(super) tries: usize,
     pub(super) answer: oneshot::Sender<Result<StoredEvents, ApiError>>,
