@@ -148,9 +148,10 @@ impl Writer {
     pub async fn run(self) {
         while let Some((gathered, turn)) = self.gather().await {
             let callers = gathered.len();
+            let began = Instant::now();
             self.store(gathered).await;
             if let Some(mut turn) = turn {
-                turn.ended(callers);
+                turn.ended(callers, began.elapsed());
             }
         }
     }

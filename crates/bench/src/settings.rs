@@ -74,7 +74,7 @@ pub enum Scenario {
     Memory,
     /// A backlog for 1, 2, 4 and 8 dispatchers
     Replicas,
-    /// Publish alone, with 2 and 4 APIs
+    /// Publish alone, with 2 and 4 APIs, and with four times the connections
     ApiReplicas,
     /// Publish to receipt at 10 to 90 % of the saturated rate
     LoadLatency,

@@ -55,7 +55,7 @@ async fn gathered(
     let (gathered, _answered) = tokio::join!(writer.gather(), coming);
     let (callers, turn) = gathered.expect("callers");
     let took = began.elapsed();
-    turn.expect("the turn").ended(callers.len());
+    turn.expect("the turn").ended(callers.len(), Duration::ZERO);
     (callers.len(), took)
 }
 

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long after its answer a caller is waited for. Longer, and the others wait for one that does not come; shorter,
-/// and commits leave without those that do.
-const MOMENT: Duration = Duration::from_millis(1);
+/// How long after their answers callers are waited for: as long as the commit took, since where all is slow they are as
+/// well, within these bounds. Longer, and the others wait for some that do not come; shorter, and commits leave without
+/// those that do.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+const LONGEST_WAIT: Duration = Duration::from_millis(5);
 /// Fewer are not waited for: where they are so few nobody misses what their commits cost.
 const FEW: usize = 4;
-/// More are not waited for: between so many a commit's cost is small, and PostgreSQL would have nothing to do.
+/// More are not waited for: shared by so many a commit costs each little, and PostgreSQL would have nothing to do.
 const MANY: usize = 32;
 /// For so many commits at most nobody is waited for, after that was in vain. More, and callers that begin to come
-/// together are found out late; fewer, and all others wait a [`MOMENT`] more often, for nothing.
+/// together are found out late; fewer, and all others wait more often for nothing.
 const MAX_REST: u32 = 64;
 
 /// The turn to commit, which writers hand on, with what they know of the callers.
@@ -26,6 +28,8 @@ const MAX_REST: u32 = 64;
 pub(super) struct Turn {
     /// When the last commit ended.
     ended_at: Instant,
+    /// How long it took.
+    took: Duration,
     /// Callers whom it answered.
     answered: usize,
     /// They were waited for, although they had not come together.
@@ -49,6 +53,7 @@ impl Turn {
     pub(super) fn new() -> Self {
         Self {
             ended_at: Instant::now(),
+            took: Duration::ZERO,
             answered: 0,
             is_trying: false,
             rest: 0,
@@ -56,9 +61,10 @@ impl Turn {
         }
     }
 
-    /// A commit has ended, and answers so many callers.
-    pub(super) fn ended(&mut self, answered: usize) {
+    /// A commit has ended that answered so many callers.
+    pub(super) fn ended(&mut self, answered: usize, took: Duration) {
         self.ended_at = Instant::now();
+        self.took = took;
         self.answered = answered;
     }
 
@@ -72,7 +78,7 @@ impl Turn {
             self.rest_longer();
         }
         let callers = (came_before + self.answered).min(MANY);
-        let until = self.ended_at + MOMENT;
+        let until = self.ended_at + self.took.clamp(SHORTEST_WAIT, LONGEST_WAIT);
         if callers < FEW || callers <= here || Instant::now() >= until {
             return None;
         }
@@ -106,7 +112,7 @@ mod tests {
 
     /// What is hoped for when a commit has answered so many, and so many others came before it ended, and one after it.
     fn hope(turn: &mut Turn, answered: usize, came_before: usize) -> Option<usize> {
-        turn.ended(answered);
+        turn.ended(answered, Duration::ZERO);
         let earlier = turn.ended_at - Duration::from_nanos(1);
         let came_at: Vec<_> = std::iter::once(turn.ended_at)
             .chain(std::iter::repeat_n(earlier, came_before))
@@ -162,6 +168,18 @@ mod tests {
             [0, 1, 2, 4]
         );
         assert_eq!([true, false, false].map(&mut rest_after), [0, 0, 1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn they_are_waited_for_as_long_as_the_commit_took_within_bounds() {
+        let wait = |took| {
+            let mut turn = Turn::new();
+            turn.ended(8, Duration::from_micros(took));
+            let hope = turn.hope(std::iter::once(Instant::now()));
+            hope.map(|hope| (hope.until - turn.ended_at).as_micros())
+        };
+        let waits = [200, 3_000, 400_000].map(wait);
+        assert_eq!(waits, [Some(1_000), Some(3_000), Some(5_000)]);
     }
 
     #[tokio::test(start_paused = true)]

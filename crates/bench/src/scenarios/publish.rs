@@ -12,8 +12,8 @@ use crate::{
     stage::{EVENT_TYPE, Receiver, Stage, unfinished},
 };
 
-/// How many APIs at a time, besides the one of `publish`.
-const API_REPLICAS: [usize; 2] = [2, 4];
+/// How many APIs at a time, besides the one of `publish`, and how many times as many connections in all.
+const API_REPLICAS: [(usize, usize); 5] = [(2, 1), (4, 1), (1, 4), (2, 4), (4, 4)];
 /// Events of a batch.
 const BATCH: usize = 100;
 
@@ -23,13 +23,20 @@ pub async fn run(settings: &Settings) -> Result<Row> {
     measure(settings, "publish", 1, load).await
 }
 
-/// Several APIs on one PostgreSQL, each with its share of the connections.
+/// Several APIs on one PostgreSQL, each with its share of the connections: of as many as one has otherwise, and of
+/// several times as many.
 pub async fn run_replicas(settings: &Settings) -> Result<Findings> {
     let mut findings = Findings::default();
-    for apis in API_REPLICAS {
-        let load = |stage: &Stage, pace| stage.load(EVENT_TYPE, pace);
-        let row = measure(settings, &format!("publish, {apis} APIs"), apis, load).await?;
-        findings.rows.push(row);
+    for (apis, times) in API_REPLICAS {
+        let connections = settings.connections * times;
+        let load = |stage: &Stage, pace| stage.load(EVENT_TYPE, pace).with_connections(connections);
+        let name = match apis {
+            1 => format!("publish, {connections} connections"),
+            _ => format!("publish, {apis} APIs, {connections} connections"),
+        };
+        findings
+            .rows
+            .push(measure(settings, &name, apis, load).await?);
     }
     Ok(findings)
 }
