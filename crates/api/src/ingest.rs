@@ -1,12 +1,12 @@
 //! Publishing: requests that come at the same time share a commit, which costs PostgreSQL a fraction of one for each.
 //!
-//! While one commit is on its way the next requests gather and go together: commits are as large as the load asks for,
-//! and a request that comes alone waits for nobody. Each is answered only after its own data is durable, and none is
-//! refused because of another.
+//! While one commit is on its way the next requests gather and go together, with those of callers that are about to come
+//! again (`last_commit.rs`): commits are as large as the load asks for, and where few publish nobody waits for others.
+//! Each is answered only after its own data is durable, and none is refused because of another.
 
 mod gathered;
+mod last_commit;
 mod together;
-mod turn;
 mod waiting;
 
 use std::sync::Arc;
@@ -24,10 +24,10 @@ use crate::error::ApiError;
 use crate::metrics::IngestMetrics;
 use crate::subscriptions::SubscriptionCache;
 use crate::wake_up::WakeUp;
-use gathered::Gathered;
+use gathered::{Arrivals, Gathered};
+use last_commit::LastCommit;
 use together::{MAX_TRIES, Outcome, find_stored, keep_changing, store_together};
 pub use together::{StoredEvents, publish};
-use turn::Turn;
 use waiting::Waiting;
 
 /// Commits under way at once. With one, PostgreSQL has nothing to do while the disk writes; with more, commits get
@@ -68,7 +68,7 @@ impl Ingest {
     ) -> (Self, Vec<Writer>) {
         let writer = |arrivals| Writer {
             arrivals,
-            turn: Arc::new(Mutex::new(Turn::new())),
+            turn: Arc::new(Mutex::new(LastCommit::none())),
             database: database.clone(),
             cache: Arc::clone(cache),
             metrics: metrics.clone(),
@@ -122,9 +122,9 @@ impl Ingest {
 /// Stores what has gathered, one commit after the other.
 #[derive(Clone)]
 pub struct Writer {
-    arrivals: Arc<Mutex<mpsc::Receiver<Waiting>>>,
-    /// Held while storing, by the one that need not wait for [`ENOUGH`].
-    turn: Arc<Mutex<Turn>>,
+    arrivals: Arc<Mutex<Arrivals>>,
+    /// Held while waiting for callers and while storing, by the one that need not wait for [`ENOUGH`].
+    turn: Arc<Mutex<LastCommit>>,
     database: Database,
     cache: Arc<SubscriptionCache>,
     metrics: IngestMetrics,
@@ -135,10 +135,10 @@ impl Writer {
     /// Writers that share a door.
     fn team(
         count: usize,
-        writer: impl Fn(Arc<Mutex<mpsc::Receiver<Waiting>>>) -> Self,
+        writer: impl Fn(Arc<Mutex<Arrivals>>) -> Self,
     ) -> (mpsc::Sender<Waiting>, Vec<Self>) {
         let (door, arrivals) = mpsc::channel(MAX_WAITING);
-        let writer = writer(Arc::new(Mutex::new(arrivals)));
+        let writer = writer(Arc::new(Mutex::new(Arrivals::new(arrivals))));
         (door, vec![writer; count])
     }
 
@@ -147,42 +147,45 @@ impl Writer {
     /// Cancel safety: what was being stored is stored or not; its callers are told that the server stops.
     pub async fn run(self) {
         while let Some((gathered, turn)) = self.gather().await {
-            let callers = gathered.len();
             let began = Instant::now();
-            self.store(gathered).await;
-            if let Some(mut turn) = turn {
-                turn.ended(callers, began.elapsed());
+            let answered_count = self.store(gathered).await;
+            if let Some(mut last_commit) = turn {
+                last_commit.end(answered_count, began.elapsed());
             }
         }
     }
 
     /// Waits for a caller, and then until no other commit is under way or enough have come, and for those that are about
     /// to come again; takes all that wait. Those that have gone are dropped.
-    async fn gather(&self) -> Option<(Vec<Waiting>, Option<MutexGuard<'_, Turn>>)> {
+    async fn gather(&self) -> Option<(Vec<Waiting>, Option<MutexGuard<'_, LastCommit>>)> {
         let mut arrivals = self.arrivals.lock().await;
-        let mut gathered = Gathered::from(arrivals.recv().await?);
+        let mut gathered = Gathered::from(arrivals.next().await?);
         let mut turn = tokio::select! {
             biased;
             turn = self.turn.lock() => Some(turn),
             () = gathered.wait_for(ENOUGH, &mut arrivals) => None,
         };
         gathered.take(&mut arrivals);
-        if let Some(turn) = &mut turn
-            && let Some(hope) = turn.hope(gathered.came_at())
-        {
-            let waiting = gathered.wait_for(hope.callers, &mut arrivals);
-            turn.learn(timeout_at(hope.until, waiting).await.is_ok());
-            gathered.take(&mut arrivals);
+        match &mut turn {
+            Some(last_commit) => wait_for_others(&mut gathered, &mut arrivals, last_commit).await,
+            None => arrivals.left_count += gathered.len(),
         }
         Some((gathered.into_callers(), turn))
     }
 
-    /// Stores events, in as few commits as they fit in.
-    async fn store(&self, mut open: Vec<Waiting>) {
+    /// Stores events, in as few commits as they fit in. Returns how many callers were answered at once: none where it took
+    /// several commits, since those in the first may have come again meanwhile.
+    async fn store(&self, gathered: Vec<Waiting>) -> usize {
         failpoint::hit("writer");
+        let count = gathered.len();
+        let mut open = self.store_some(gathered).await;
+        if open.is_empty() {
+            return count;
+        }
         while !open.is_empty() {
             open = self.store_some(open).await;
         }
+        0
     }
 
     /// Stores events in one commit, and returns those of which nothing has come yet. When the answer to the commit is
@@ -273,6 +276,29 @@ impl Writer {
         let finding = async |conn: &mut _| find_stored(conn, one.tenant_id, &one.event).await;
         self.database.run(DEADLINE, finding).await?
     }
+}
+
+/// Waits for those whom the last commit answered, if they are likely to come again.
+async fn wait_for_others(
+    gathered: &mut Gathered,
+    arrivals: &mut Arrivals,
+    last_commit: &mut LastCommit,
+) {
+    let left_count = std::mem::take(&mut arrivals.left_count);
+    if !gathered.has_room() {
+        return;
+    }
+    let Some(wait) = last_commit.decide_wait(gathered.came_at(), left_count) else {
+        return;
+    };
+    // Whether time was up shows in who is here.
+    let _ = timeout_at(wait.until, gathered.wait_for(wait.caller_count, arrivals)).await;
+    if gathered.len() >= wait.caller_count {
+        last_commit.have_come();
+    } else {
+        last_commit.have_not_come();
+    }
+    gathered.take(arrivals);
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ type Answered = oneshot::Receiver<Result<StoredEvents, ApiError>>;
 fn writer() -> (mpsc::Sender<Waiting>, Writer) {
     let writer = |arrivals| Writer {
         arrivals,
-        turn: Arc::new(Mutex::new(Turn::new())),
+        turn: Arc::new(Mutex::new(LastCommit::none())),
         database: Database::new("postgres://nowhere.invalid", 1),
         cache: Arc::default(),
         metrics: Metrics::default().ingest(),
@@ -55,7 +55,7 @@ async fn gathered(
     let (gathered, _answered) = tokio::join!(writer.gather(), coming);
     let (callers, turn) = gathered.expect("callers");
     let took = began.elapsed();
-    turn.expect("the turn").ended(callers.len(), Duration::ZERO);
+    turn.expect("the turn").end(callers.len(), Duration::ZERO);
     (callers.len(), took)
 }
 
@@ -88,18 +88,38 @@ async fn those_that_do_not_are_waited_for_a_moment_and_then_not_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_comes_when_the_moment_is_over_waits_for_nobody() {
+async fn one_that_comes_when_the_moment_is_over_waits_for_nobody_and_teaches_nothing() {
     let (door, writer) = writer();
     commit(&door, &writer, 8).await;
     tokio::time::advance(Duration::from_millis(2)).await;
-    let next = gathered(&writer, come(&door, 1, 0)).await;
-    assert_eq!(next, (1, Duration::ZERO));
+    let late = gathered(&writer, come(&door, 1, 0)).await;
+    assert_eq!(late, (1, Duration::ZERO));
+    commit(&door, &writer, 8).await;
+    let next = gathered(&writer, come(&door, 8, 0)).await;
+    assert_eq!(next, (8, Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
 async fn nobody_is_waited_for_when_there_is_no_room_for_more() {
     let (door, writer) = writer();
     commit(&door, &writer, 12).await;
-    let large = gathered(&writer, come(&door, 12, 1024 * 1024)).await;
+    let answered = come(&door, 8, 1024 * 1024).await;
+    let large = gathered(&writer, async { answered }).await;
     assert_eq!(large, (8, Duration::ZERO), "8 MiB");
+    let next = gathered(&writer, come(&door, 8, 0)).await;
+    assert_eq!(next, (8, Duration::ZERO), "nor was that in vain");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_in_two_commits_at_once_are_brought_together() {
+    let (door, writer) = writer();
+    let _first = come(&door, ENOUGH, 0).await;
+    let (first, turn) = writer.gather().await.expect("callers");
+    let _second = come(&door, ENOUGH, 0).await;
+    let (second, no_turn) = writer.gather().await.expect("callers");
+    assert_eq!((first.len(), second.len()), (ENOUGH, ENOUGH));
+    assert!(no_turn.is_none(), "it need not wait for it");
+    turn.expect("the turn").end(ENOUGH, Duration::ZERO);
+    let next = gathered(&writer, come(&door, 2 * ENOUGH, 0)).await;
+    assert_eq!(next, (2 * ENOUGH, Duration::ZERO));
 }

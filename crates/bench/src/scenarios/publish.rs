@@ -12,7 +12,7 @@ use crate::{
     stage::{EVENT_TYPE, Receiver, Stage, unfinished},
 };
 
-/// How many APIs at a time, besides the one of `publish`, and how many times as many connections in all.
+/// How many APIs at a time, and over how many times the usual connections in all; one over these is `publish`.
 const API_REPLICAS: [(usize, usize); 5] = [(2, 1), (4, 1), (1, 4), (2, 4), (4, 4)];
 /// Events of a batch.
 const BATCH: usize = 100;
@@ -23,12 +23,11 @@ pub async fn run(settings: &Settings) -> Result<Row> {
     measure(settings, "publish", 1, load).await
 }
 
-/// Several APIs on one PostgreSQL, each with its share of the connections: of as many as one has otherwise, and of
-/// several times as many.
+/// Several APIs on one PostgreSQL, which share the connections that one has otherwise, and one and several with more.
 pub async fn run_replicas(settings: &Settings) -> Result<Findings> {
     let mut findings = Findings::default();
-    for (apis, times) in API_REPLICAS {
-        let connections = settings.connections * times;
+    for (apis, factor) in API_REPLICAS {
+        let connections = settings.connections * factor;
         let load = |stage: &Stage, pace| stage.load(EVENT_TYPE, pace).with_connections(connections);
         let name = match apis {
             1 => format!("publish, {connections} connections"),
