@@ -19,7 +19,7 @@ const FEW: usize = 4;
 const MANY: usize = 32;
 /// How many times as long it is not tried again after waiting in vain. More, and callers that sometimes are late are
 /// waited for too seldom; fewer, and those that often are, too often.
-const REST_GROWTH: u32 = 8;
+const REST_GROWTH: u32 = 4;
 /// For so many commits at most nobody is waited for. More, and callers that begin to come together are found out late;
 /// fewer, and more than the slowest hundredth of the other events is late by a wait in vain.
 const MAX_REST: u32 = 256;
@@ -75,20 +75,21 @@ impl LastCommit {
     }
 
     /// Decides what the next commit waits for, if anything. `came_at` has the callers who are here; `left_count` others
-    /// came while the last commit was under way and are in one of their own. [`have_come`](Self::have_come) or
-    /// [`have_not_come`](Self::have_not_come) is to be called after the wait.
+    /// came while the last commit was under way, and left at once in another: where so many come, larger commits are worth
+    /// more than a moment. [`have_come`](Self::have_come) or [`have_not_come`](Self::have_not_come) is to be called after
+    /// the wait.
     pub(super) fn decide_wait(
         &mut self,
         came_at: impl ExactSizeIterator<Item = Instant>,
         left_count: usize,
     ) -> Option<Wait> {
         let here_count = came_at.len();
-        let early_count = left_count + came_at.filter(|at| *at < self.ended_at).count();
+        let early_count = came_at.filter(|at| *at < self.ended_at).count();
         let are_together = early_count * 4 <= self.answered_count;
         if std::mem::take(&mut self.was_a_try) && !are_together {
             self.rest_longer();
         }
-        let caller_count = (early_count + self.answered_count).min(MANY);
+        let caller_count = (early_count + left_count + self.answered_count).min(MANY);
         let until = self.ended_at + self.took.clamp(SHORTEST_WAIT, LONGEST_WAIT);
         if caller_count < FEW || caller_count <= here_count || Instant::now() >= until {
             return None;
@@ -167,23 +168,21 @@ mod tests {
                 last.have_come();
                 rest
             };
-            assert_eq!([(); 6].map(|()| rest()), [0, 1, 8, 64, 256, 256]);
+            assert_eq!([(); 6].map(|()| rest()), [0, 1, 4, 16, 64, 256]);
             assert_eq!(wait(&mut last, 8, early_count), None);
             assert_eq!(wait(&mut last, 16, 0), None, "by chance");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn those_in_a_commit_of_their_own_came_before_the_last_one_ended_too() {
+    async fn those_in_a_commit_of_their_own_are_waited_for_too_every_time() {
         let mut last = LastCommit::none();
-        last.end(16, Duration::ZERO);
-        let here = std::iter::once(Instant::now());
-        let wait = last.decide_wait(here, 16);
-        assert_eq!(wait.map(|wait| wait.caller_count), Some(32));
-        last.have_come();
-        last.end(16, Duration::ZERO);
-        let here = std::iter::once(Instant::now());
-        assert_eq!(last.decide_wait(here, 16), None, "not together");
+        for _ in 0..100 {
+            last.end(12, Duration::ZERO);
+            let wait = last.decide_wait(std::iter::once(Instant::now()), 16);
+            assert_eq!(wait.map(|wait| wait.caller_count), Some(28));
+            last.have_come();
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -198,9 +197,9 @@ mod tests {
             }
             rest
         };
-        assert_eq!([false, false, false].map(&mut rest_after), [0, 1, 8]);
-        assert_eq!([true, true, true].map(&mut rest_after), [64, 0, 0]);
-        assert_eq!([false, true, true].map(&mut rest_after), [0, 64, 0]);
+        assert_eq!([false, false, false].map(&mut rest_after), [0, 1, 4]);
+        assert_eq!([true, true, true].map(&mut rest_after), [16, 0, 0]);
+        assert_eq!([false, true, true].map(&mut rest_after), [0, 8, 0]);
     }
 
     #[tokio::test(start_paused = true)]
