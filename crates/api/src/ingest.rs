@@ -18,7 +18,7 @@ use reprise_core::ready_hint::ReadyHint;
 use reprise_core::store::events::NewEvent;
 use reprise_core::store::{Database, StoreError};
 use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::error::ApiError;
 use crate::metrics::IngestMetrics;
@@ -167,8 +167,8 @@ impl Writer {
         };
         gathered.take(&mut arrivals);
         match &mut turn {
-            Some(last_commit) => wait_for_others(&mut gathered, &mut arrivals, last_commit).await,
-            None => arrivals.left_count += gathered.len(),
+            Some(last_commit) => gathered.wait_for_others(&mut arrivals, last_commit).await,
+            None => arrivals.left_at_once(&gathered),
         }
         Some((gathered.into_callers(), turn))
     }
@@ -276,29 +276,6 @@ impl Writer {
         let finding = async |conn: &mut _| find_stored(conn, one.tenant_id, &one.event).await;
         self.database.run(DEADLINE, finding).await?
     }
-}
-
-/// Waits for those whom the last commit answered, if they are likely to come again.
-async fn wait_for_others(
-    gathered: &mut Gathered,
-    arrivals: &mut Arrivals,
-    last_commit: &mut LastCommit,
-) {
-    let left_count = std::mem::take(&mut arrivals.left_count);
-    if !gathered.has_room() {
-        return;
-    }
-    let Some(wait) = last_commit.decide_wait(gathered.came_at(), left_count) else {
-        return;
-    };
-    // Whether time was up shows in who is here.
-    let _ = timeout_at(wait.until, gathered.wait_for(wait.caller_count, arrivals)).await;
-    if gathered.len() >= wait.caller_count {
-        last_commit.have_come();
-    } else {
-        last_commit.have_not_come();
-    }
-    gathered.take(arrivals);
 }
 
 #[cfg(test)]

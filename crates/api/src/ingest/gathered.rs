@@ -1,8 +1,9 @@
 //! Callers whose events go into the next commit.
 
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::timeout_at;
 
+use super::last_commit::LastCommit;
 use super::waiting::Waiting;
 
 /// Events in one commit at most. More, and the first one waits for the last one's insert; fewer, and each costs more.
@@ -14,7 +15,7 @@ const MAX_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
 pub(super) struct Arrivals {
     waiting: mpsc::Receiver<Waiting>,
     /// How many have been taken into commits without the turn since one had it.
-    pub(super) left_count: usize,
+    left_count: usize,
 }
 
 impl Arrivals {
@@ -28,6 +29,11 @@ impl Arrivals {
     /// The next one; none when no more can come.
     pub(super) async fn next(&mut self) -> Option<Waiting> {
         self.waiting.recv().await
+    }
+
+    /// These go into a commit without the turn.
+    pub(super) fn left_at_once(&mut self, gathered: &Gathered) {
+        self.left_count += gathered.callers.len();
     }
 }
 
@@ -52,12 +58,8 @@ impl Gathered {
         self.callers.push(one);
     }
 
-    pub(super) fn has_room(&self) -> bool {
+    fn has_room(&self) -> bool {
         self.callers.len() < MAX_EVENTS && self.payload_bytes < MAX_PAYLOAD_BYTES
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.callers.len()
     }
 
     /// Waits until there are so many, there is no room for more, or no more can come.
@@ -81,9 +83,30 @@ impl Gathered {
         }
     }
 
-    /// When each of them came.
-    pub(super) fn came_at(&self) -> impl ExactSizeIterator<Item = Instant> {
-        self.callers.iter().map(|one| one.came_at)
+    /// Waits for those whom the last commit answered, if they are likely to come again.
+    ///
+    /// Cancel safety: those that have come are kept; what was learnt of them is not.
+    pub(super) async fn wait_for_others(
+        &mut self,
+        arrivals: &mut Arrivals,
+        last_commit: &mut LastCommit,
+    ) {
+        let left_count = std::mem::take(&mut arrivals.left_count);
+        if !self.has_room() {
+            return;
+        }
+        let came_at = self.callers.iter().map(|one| one.came_at);
+        let Some(wait) = last_commit.decide_wait(came_at, left_count) else {
+            return;
+        };
+        // Whether time was up shows in who is here.
+        let _ = timeout_at(wait.until, self.wait_for(wait.caller_count, arrivals)).await;
+        if self.callers.len() >= wait.caller_count {
+            last_commit.have_come();
+        } else {
+            last_commit.have_not_come();
+        }
+        self.take(arrivals);
     }
 
     /// Those that have not gone away meanwhile.

@@ -33,9 +33,8 @@ pub async fn run_replicas(settings: &Settings) -> Result<Findings> {
             1 => format!("publish, {connections} connections"),
             _ => format!("publish, {apis} APIs, {connections} connections"),
         };
-        findings
-            .rows
-            .push(measure(settings, &name, apis, load).await?);
+        let row = measure(settings, &name, apis, load).await?;
+        findings.rows.push(row);
     }
     Ok(findings)
 }
