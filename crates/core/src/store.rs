@@ -115,6 +115,12 @@ impl StoreError {
     }
 }
 
+/// The row of a statement that commits by itself, read to its end by `load`: `get_result` of diesel-async returns with the
+/// first row, which PostgreSQL sends although the commit fails after it.
+fn only_row<Row>(rows: Vec<Row>) -> Option<Row> {
+    rows.into_iter().next()
+}
+
 /// Reads a stored value back into its type; a refusal means that the row is corrupt.
 pub(crate) fn stored<T, E: std::fmt::Display>(
     what: &str,

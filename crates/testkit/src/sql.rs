@@ -11,10 +11,12 @@ use reprise_core::store::StoreError;
 
 use crate::polling::poll_until;
 
-/// Rows that refer to nothing, or to another tenant's. Tables of deliveries refer to endpoints by a foreign key.
+/// Rows that refer to nothing, or to another tenant's.
 pub const ORPHANS: &str = "
     SELECT 'event without tenant' AS value FROM events e
     WHERE NOT EXISTS (SELECT FROM tenants t WHERE t.id = e.tenant_id)
+    UNION ALL SELECT 'delivery without endpoint, or not of its owner' FROM deliveries d
+    WHERE NOT EXISTS (SELECT FROM endpoints e WHERE (e.tenant_id, e.id, e.user_id) = (d.tenant_id, d.endpoint_id, d.user_id))
     UNION ALL SELECT 'delivery without event' FROM deliveries d
     WHERE NOT EXISTS (SELECT FROM events e WHERE (e.tenant_id, e.id) = (d.tenant_id, d.event_id))
     UNION ALL SELECT 'replay without first delivery' FROM deliveries d

@@ -117,9 +117,9 @@ async fn rare_filter_gives_short_pages_that_lead_to_everything() {
         SELECT tenant_id, (lpad(to_hex((extract(epoch FROM now()) * 1000)::int8 + n), 12, '0') || '70008000000000000000')::uuid,
                'common', 'g', payload
         FROM events, generate_series(1, 4500) n;
-        INSERT INTO deliveries (tenant_id, id, endpoint_id, event_id, user_id, event_type, event_group, status, attempt_id,
-                                first_delivery_id)
-        SELECT tenant_id, e.id, endpoint_id, e.id, user_id, 'common', 'g', 'skipped', gen_random_uuid(), e.id
+        INSERT INTO deliveries (tenant_id, id, endpoint_id, event_id, user_id, event_type, event_group, status,
+                                unsuccessful_status, attempt_id, first_delivery_id)
+        SELECT tenant_id, e.id, endpoint_id, e.id, user_id, 'common', 'g', 'skipped', 'skipped', gen_random_uuid(), e.id
         FROM deliveries d JOIN events e USING (tenant_id) WHERE e.event_type = 'common'";
     conn.batch_execute(copies).await.expect("copied");
     let first = page(&stage, &format!("{EVENTS}?event_type=rare")).await;

@@ -119,10 +119,10 @@ async fn requests_come_in_pages_and_many_replays_do_not_hide_what_is_older() {
         ids.push(stage.deliver("a").await);
     }
     let replays = format!(
-        "INSERT INTO deliveries (tenant_id, id, endpoint_id, event_id, user_id, event_type, status, attempt_id,
-                                 first_delivery_id, replay_of_delivery_id)
+        "INSERT INTO deliveries (tenant_id, id, endpoint_id, event_id, user_id, event_type, status,
+                                 unsuccessful_status, attempt_id, first_delivery_id, replay_of_delivery_id)
          SELECT tenant_id, (lpad(to_hex((extract(epoch FROM now()) * 1000)::int8 + n), 12, '0') || '70008000000000000000')::uuid,
-                endpoint_id, event_id, user_id, event_type, 'failed', gen_random_uuid(), id, id
+                endpoint_id, event_id, user_id, event_type, 'failed', 'failed', gen_random_uuid(), id, id
          FROM deliveries, generate_series(1, 4500) n WHERE id = '{}'",
         ids[2]
     );

@@ -10,8 +10,8 @@ event AS (
     SELECT ':tenant'::uuid, event_id, 'type.' || n / 5 % 50, 'group.' || n % 100000, '{}', made_at
     FROM numbered WHERE n % 5 = 0
 )
-INSERT INTO deliveries (tenant_id, id, endpoint_id, event_id, user_id, event_type, event_group, status, attempt_count,
-                        attempt_id, first_delivery_id, replay_of_delivery_id, delivered_at, final_http_status, created_at,
+INSERT INTO deliveries (tenant_id, id, endpoint_id, event_id, user_id, event_type, event_group, status,
+                        unsuccessful_status, attempt_count, attempt_id, first_delivery_id, replay_of_delivery_id, delivered_at, final_http_status, created_at,
                         updated_at)
 SELECT CASE WHEN is_ours THEN ':tenant'::uuid ELSE ':other'::uuid END, id,
        CASE WHEN is_ours THEN (ARRAY[:endpoints]::uuid[])[1 + n % 20] ELSE ':other_endpoint'::uuid END,
@@ -19,6 +19,7 @@ SELECT CASE WHEN is_ours THEN ':tenant'::uuid ELSE ':other'::uuid END, id,
        CASE WHEN n % 1000000 = 0 THEN 'type.rare' ELSE 'type.' || n / 5 % 50 END,
        'group.' || n % 100000,
        CASE WHEN n % 50 = 0 THEN 'failed' WHEN n % 1001 = 0 THEN 'skipped' ELSE 'delivered' END,
+       CASE WHEN n % 50 = 0 THEN 'failed' WHEN n % 1001 = 0 THEN 'skipped' END,
        1, bench_id('attempt', n, :all),
        CASE WHEN n % 1000 = 1 THEN bench_id('delivery', n - 1, :all) ELSE id END,
        CASE WHEN n % 1000 = 1 THEN bench_id('delivery', n - 1, :all) END,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::schema::deliveries;
 use super::statement::{Bind, statement};
-use super::{StoreError, stored};
+use super::{StoreError, only_row, stored};
 use crate::delivery::{Delivery, DeliveryStatus};
 use crate::event_type::{EventGroup, EventType};
 use crate::ids::{AttemptId, DeliveryId, EndpointId, EventId, TenantId, UserId};
@@ -130,12 +130,13 @@ pub async fn cancel(
     id: DeliveryId,
     reason: &str,
 ) -> Result<Option<Delivery>, StoreError> {
-    let row: Option<CanceledRow> = statement(include_str!("sql/cancel_delivery.sql"))
+    let rows: Vec<CanceledRow> = statement(include_str!("sql/cancel_delivery.sql"))
         .bind::<sql_types::Uuid, _>(tenant_id.as_uuid())
         .bind::<sql_types::Uuid, _>(id.as_uuid())
         .bind::<Text, _>(reason)
-        .get_result(conn)
-        .await
-        .optional()?;
-    row.map(|row| row.delivery.read(false)).transpose()
+        .load(conn)
+        .await?;
+    only_row(rows)
+        .map(|row| row.delivery.read(false))
+        .transpose()
 }

@@ -1,13 +1,12 @@
 //! Events for one endpoint alone: tests and challenges. Somebody waits for them, so they go ahead of everything else.
 
-use diesel::OptionalExtension;
 use diesel::prelude::QueryableByName;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text, Timestamptz, Uuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use time::OffsetDateTime;
 
 use super::statement::{Bind, statement};
-use super::{StoreError, notifications, stored};
+use super::{StoreError, notifications, only_row, stored};
 use crate::delivery::{Delivery, DeliveryStatus};
 use crate::endpoint_url::EndpointUrl;
 use crate::event_type::EventType;
@@ -52,7 +51,7 @@ pub async fn insert(
     payload: &[u8],
 ) -> Result<DirectEvent, StoreError> {
     let (event_id, id, attempt_id) = (EventId::new(), DeliveryId::new(), AttemptId::new());
-    let row: Option<Row> = statement(include_str!("sql/insert_direct_event.sql"))
+    let rows: Vec<Row> = statement(include_str!("sql/insert_direct_event.sql"))
         .bind::<Uuid, _>(tenant_id.as_uuid())
         .bind::<Uuid, _>(endpoint_id.as_uuid())
         .bind::<Uuid, _>(event_id.as_uuid())
@@ -61,10 +60,9 @@ pub async fn insert(
         .bind::<Uuid, _>(id.as_uuid())
         .bind::<Uuid, _>(attempt_id.as_uuid())
         .bind::<Text, _>(notifications::EXPRESS)
-        .get_result(conn)
-        .await
-        .optional()?;
-    let Some(row) = row else {
+        .load(conn)
+        .await?;
+    let Some(row) = only_row(rows) else {
         return Ok(DirectEvent::NotFound);
     };
     let Some(created_at) = row.created_at else {

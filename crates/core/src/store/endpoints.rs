@@ -19,7 +19,7 @@ use time::OffsetDateTime;
 
 use super::schema::{endpoint_limits, endpoints};
 use super::tenants::bump_endpoints_version;
-use super::{StoreError, circuits, stored};
+use super::{StoreError, circuits, only_row, stored};
 use crate::endpoint::{Endpoint, EndpointSettings, EndpointStatus};
 use crate::endpoint_url::EndpointUrl;
 use crate::event_type::EventPattern;
@@ -215,7 +215,7 @@ pub async fn note_verified(
     id: EndpointId,
     url: &EndpointUrl,
 ) -> Result<Option<OffsetDateTime>, StoreError> {
-    let noted: Option<Option<OffsetDateTime>> = diesel::update(
+    let noted: Vec<Option<OffsetDateTime>> = diesel::update(
         endpoints::table
             .find((tenant_id.as_uuid(), id.as_uuid()))
             .filter(endpoints::url.eq(url.as_str()))
@@ -223,10 +223,9 @@ pub async fn note_verified(
     )
     .set(endpoints::verified_at.eq(now.into_sql::<Nullable<Timestamptz>>()))
     .returning(endpoints::verified_at)
-    .get_result(conn)
-    .await
-    .optional()?;
-    Ok(noted.flatten())
+    .load(conn)
+    .await?;
+    Ok(only_row(noted).flatten())
 }
 
 /// Counts a tenant's endpoints, deleted ones left out; by `endpoints_present_idx`.

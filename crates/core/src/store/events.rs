@@ -2,7 +2,6 @@
 
 mod draft;
 
-use std::collections::HashMap;
 use std::fmt;
 
 use diesel::OptionalExtension;
@@ -10,9 +9,9 @@ use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Nullable, Text, Ti
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use time::OffsetDateTime;
 
-use self::draft::{Draft, Taken};
+use self::draft::{Draft, Place, Taken, element};
 use super::statement::{Bind, statement};
-use super::{StoreError, notifications, stored};
+use super::{StoreError, notifications, only_row, stored};
 use crate::event_type::{EventGroup, EventType};
 use crate::ids::{EventId, TenantId};
 use crate::ready_hint::ReadyHint;
@@ -97,10 +96,17 @@ pub enum Published {
 
 #[derive(diesel::QueryableByName)]
 struct StoredRow {
-    #[diesel(sql_type = Uuid)]
-    tenant_id: uuid::Uuid,
+    /// Of each tenant, whether its endpoints are those that were matched, and so whether its events are stored.
+    #[diesel(sql_type = Array<Bool>)]
+    are_unchanged: Vec<bool>,
     #[diesel(sql_type = Timestamptz)]
     created_at: OffsetDateTime,
+}
+
+impl StoredRow {
+    fn is_unchanged(&self, tenant: Place) -> bool {
+        element(&self.are_unchanged, tenant) == Some(&true)
+    }
 }
 
 /// Stores events of one tenant with a delivery for every subscription that wants them, in one statement and so in one
@@ -143,51 +149,48 @@ pub async fn publish_together(
         Telling::Dispatchers => (ready, ReadyHint::default()),
         Telling::Nobody => (ReadyHint::default(), ready),
     };
-    let created = insert(conn, draft, &told).await?;
+    let stored = insert(conn, draft, &told).await?;
     // Of a commit in which nothing is stored nothing is told.
-    let untold = if created.is_empty() { told } else { untold };
-    let outcome =
-        |(one, taken): (&Publication<'_>, Taken)| match (taken, created.get(&one.tenant_id)) {
-            (Taken::Out(refusal), _) => refusal,
-            (Taken::In(_), None) => Published::SubscriptionsChanged,
-            (Taken::In(delivery_counts), Some(created_at)) => Published::Stored {
-                created_at: *created_at,
-                delivery_counts,
-            },
-        };
-    let published = publications.iter().zip(taken).map(outcome).collect();
+    let is_any_stored = stored.are_unchanged.contains(&true);
+    let untold = if is_any_stored { untold } else { told };
+    let outcome = |taken| match taken {
+        Taken::Out(refusal) => refusal,
+        Taken::In {
+            tenant,
+            delivery_counts,
+        } if stored.is_unchanged(tenant) => Published::Stored {
+            created_at: stored.created_at,
+            delivery_counts,
+        },
+        Taken::In { .. } => Published::SubscriptionsChanged,
+    };
+    let published = taken.into_iter().map(outcome).collect();
     Ok(PublishedTogether { published, untold })
 }
 
-/// When the events of each tenant were stored; left out are the tenants whose subscriptions have changed.
 async fn insert(
     conn: &mut AsyncPgConnection,
     draft: Draft<'_>,
     told: &ReadyHint,
-) -> Result<HashMap<TenantId, OffsetDateTime>, StoreError> {
+) -> Result<StoredRow, StoreError> {
     let Draft {
-        versions,
+        tenants,
         events,
         deliveries,
         ..
     } = draft;
-    let (tenants, versions): (Vec<_>, Vec<_>) = versions
-        .into_iter()
-        .map(|(tenant_id, version)| (tenant_id.as_uuid(), version))
-        .unzip();
-    let rows: Vec<StoredRow> = statement(include_str!("sql/publish.sql"))
-        .bind::<Array<Uuid>, _>(tenants)
-        .bind::<Array<BigInt>, _>(versions)
-        .bind::<Array<Uuid>, _>(events.tenants)
+    let rows = statement(include_str!("sql/publish.sql"))
+        .bind::<Array<Uuid>, _>(tenants.ids)
+        .bind::<Array<BigInt>, _>(tenants.versions)
+        .bind::<Array<Integer>, _>(events.tenants)
         .bind::<Array<Uuid>, _>(events.ids)
         .bind::<Array<Text>, _>(events.types)
         .bind::<Array<Nullable<Text>>, _>(events.groups)
         .bind::<Array<Binary>, _>(events.payloads)
-        .bind::<Array<Uuid>, _>(deliveries.tenants)
+        .bind::<Array<Integer>, _>(deliveries.tenants)
         .bind::<Array<Uuid>, _>(deliveries.ids)
         .bind::<Array<Uuid>, _>(deliveries.event_ids)
         .bind::<Array<Uuid>, _>(deliveries.endpoint_ids)
-        .bind::<Array<BigInt>, _>(deliveries.owners)
         .bind::<Array<Uuid>, _>(deliveries.attempt_ids)
         .bind::<Array<Bool>, _>(deliveries.are_sent)
         .bind::<Array<Text>, _>(deliveries.event_types)
@@ -197,10 +200,7 @@ async fn insert(
         .bind::<Nullable<Text>, _>((!told.is_nowhere()).then(|| told.to_string()))
         .load(conn)
         .await?;
-    let created = rows
-        .into_iter()
-        .map(|row| (TenantId::from_uuid(row.tenant_id), row.created_at));
-    Ok(created.collect())
+    only_row(rows).ok_or_else(|| StoreError::Corrupt("publishing has returned no row".to_owned()))
 }
 
 #[derive(diesel::QueryableByName)]

@@ -19,10 +19,6 @@ const TABLES: [&str; 3] = ["events", "deliveries", "attempts"];
 /// before an insert finds no partition.
 const AHEAD: Duration = Duration::weeks(2);
 
-/// How long attaching waits for the locks it needs. Whoever wants to write to endpoints waits behind it, so it gives up
-/// soon and is tried again.
-const ATTACH_WAIT: &str = "500ms";
-
 /// Names the lock under which one process at a time makes or drops partitions.
 const LOCK: i64 = 0x7061_7274_6974_696f;
 
@@ -120,8 +116,7 @@ pub async fn keep_ahead(conn: &mut AsyncPgConnection) -> Result<(), StoreError> 
     let mut week = week_of(now - Duration::WEEK);
     while start_of(week) < now + AHEAD + Duration::WEEK {
         for table in TABLES {
-            // One at a time: attaching locks tenants or endpoints, and holding both would meet a recorder that locks
-            // them in the other order.
+            // One at a time: each that was made stands.
             conn.transaction(async |conn| create_if_missing(conn, table, week).await)
                 .await?;
         }
@@ -143,20 +138,18 @@ async fn create_if_missing(
     {
         return Ok(());
     }
-    conn.batch_execute(&format!("SET LOCAL lock_timeout = '{ATTACH_WAIT}'"))
-        .await?;
     create(conn, table, week).await
 }
 
 /// Creating and then attaching takes a weaker lock on the parent than `CREATE TABLE … PARTITION OF`, so that
-/// publishing goes on meanwhile.
+/// publishing goes on meanwhile, and waits for nothing that it does.
 async fn create(conn: &mut AsyncPgConnection, table: &str, week: Date) -> Result<(), StoreError> {
     let name = partition_name(table, week);
     let from = first_uuid_at(start_of(week));
     let to = first_uuid_at(start_of(week.saturating_add(Duration::WEEK)));
     conn.batch_execute(&format!(
-        "CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS
-                              INCLUDING STORAGE) WITH (fillfactor = {});
+        "CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)
+                                  WITH (fillfactor = {});
          ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}');",
         fillfactor(table)
     ))

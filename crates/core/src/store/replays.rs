@@ -8,7 +8,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::deliveries::DeliveryRow;
 use super::endpoints::read_status;
 use super::statement::{Bind, statement};
-use super::{StoreError, notifications, stored};
+use super::{StoreError, notifications, only_row, stored};
 use crate::delivery::{Delivery, DeliveryStatus, ReplaySource};
 use crate::ids::{AttemptId, DeliveryId, EndpointId, TenantId};
 
@@ -93,7 +93,7 @@ pub async fn make(
     tenant_id: TenantId,
     order: &ReplayOrder,
 ) -> Result<Option<Delivery>, StoreError> {
-    let row: Option<MadeRow> = statement(include_str!("sql/make_replay.sql"))
+    let rows: Vec<MadeRow> = statement(include_str!("sql/make_replay.sql"))
         .bind::<Uuid, _>(tenant_id.as_uuid())
         .bind::<Uuid, _>(order.delivery_id.as_uuid())
         .bind::<Nullable<Uuid>, _>(order.endpoint_id.map(EndpointId::as_uuid))
@@ -101,8 +101,9 @@ pub async fn make(
         .bind::<Uuid, _>(AttemptId::new().as_uuid())
         .bind::<Bool, _>(order.urgency == Urgency::Express)
         .bind::<Text, _>(notifications::EXPRESS)
-        .get_result(conn)
-        .await
-        .optional()?;
-    row.map(|row| row.delivery.read(false)).transpose()
+        .load(conn)
+        .await?;
+    only_row(rows)
+        .map(|row| row.delivery.read(false))
+        .transpose()
 }

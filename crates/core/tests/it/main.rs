@@ -5,6 +5,7 @@ mod attempts;
 mod canceled;
 mod circuits;
 mod claim;
+mod commits;
 mod connection;
 mod consistency;
 mod deadlocks;

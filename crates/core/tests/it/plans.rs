@@ -263,7 +263,7 @@ async fn history() -> (World, Account) {
         .sql(
             "DELETE FROM delivery_queue;
              UPDATE deliveries SET status = 'delivered', delivered_at = now() WHERE left(md5(id::text), 2) > '04';
-             UPDATE deliveries SET status = 'failed' WHERE status = 'pending';
+             UPDATE deliveries SET status = 'failed', unsuccessful_status = 'failed' WHERE status = 'pending';
              CREATE TEMP TABLE old ON COMMIT DROP AS
                  SELECT * FROM deliveries WHERE right(id::text, 1) < '8';
              -- The same ids, a week earlier: the first 48 bits are milliseconds.
@@ -272,7 +272,6 @@ async fn history() -> (World, Account) {
                        FROM old) moved
                  WHERE was = old.id;
              UPDATE old SET first_delivery_id = id;
-             ALTER TABLE old DROP COLUMN unsuccessful_status;
              DELETE FROM deliveries WHERE right(id::text, 1) < '8';
              INSERT INTO deliveries SELECT * FROM old",
         )

@@ -177,28 +177,27 @@ async fn a_deleted_endpoint_gets_none() {
 }
 
 #[tokio::test]
-async fn a_failure_half_way_stores_nothing() {
+async fn an_endpoint_that_is_not_the_tenants_fails_the_whole_commit() {
     let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    let stranger = world.account().await;
+    let foreign = world.endpoint(stranger).await;
     let subscriptions = subscriptions::list(&mut world.conn, account.tenant)
         .await
         .expect("read");
-    // A second delivery of the event that no foreign key lets in.
-    let mut list = subscriptions.list().to_vec();
-    assert_eq!(list[0].endpoint_id, endpoint);
-    let mut impossible = list[0].clone();
-    impossible.endpoint_id = reprise_core::ids::EndpointId::new();
-    list.push(impossible);
-    let subscriptions = Subscriptions::new(subscriptions.version(), list);
+    assert_eq!(subscriptions.list()[0].endpoint_id, endpoint);
     let before = world.rows().await;
-    events::publish(
-        &mut world.conn,
-        account.tenant,
-        &subscriptions,
-        &[event(b"{}")],
-    )
-    .await
-    .expect_err("there is no such endpoint");
-    assert_eq!(world.rows().await, before);
+    for other in [foreign, reprise_core::ids::EndpointId::new()] {
+        // A second delivery of the event.
+        let mut list = subscriptions.list().to_vec();
+        let mut impossible = list[0].clone();
+        impossible.endpoint_id = other;
+        list.push(impossible);
+        let mistaken = Subscriptions::new(subscriptions.version(), list);
+        let of_one = [event(b"{}")];
+        let published = events::publish(&mut world.conn, account.tenant, &mistaken, &of_one).await;
+        published.expect_err("there is no such endpoint");
+        assert_eq!(world.rows().await, before);
+    }
 }
 
 #[tokio::test]

@@ -203,7 +203,8 @@ async fn a_replay_is_made_exactly_when_the_rules_of_its_source_allow_it() {
     );
     for status in ["failed", "canceled", "skipped"] {
         let end = format!(
-            "UPDATE deliveries SET status = '{status}', next_retry_at = NULL WHERE id = '{id}'"
+            "UPDATE deliveries SET status = '{status}', unsuccessful_status = '{status}', next_retry_at = NULL
+             WHERE id = '{id}'"
         );
         world.sql(&end).await;
         assert_eq!(check(&mut world, account, id).await, Ok(()), "{status}");
@@ -231,9 +232,10 @@ async fn the_first_delivery_decides_for_a_request_whichever_id_names_it() {
         let origin = made.map(|made| (made.replay_of, made.first_delivery_id));
         assert_eq!(origin, endpoint.map(|_| (Some(pending), first)));
     }
-    let unfinished = "UPDATE deliveries SET status = 'pending', delivered_at = NULL, final_http_status = NULL
+    let unfinished = "UPDATE deliveries SET status = 'pending', unsuccessful_status = NULL, delivered_at = NULL, final_http_status = NULL
                       WHERE replay_of_delivery_id IS NULL;
-                      UPDATE deliveries SET status = 'failed' WHERE replay_of_delivery_id IS NOT NULL";
+                      UPDATE deliveries SET status = 'failed', unsuccessful_status = 'failed'
+                      WHERE replay_of_delivery_id IS NOT NULL";
     world.sql(unfinished).await;
     for id in [first, pending] {
         let named = order(id, Some(endpoint));

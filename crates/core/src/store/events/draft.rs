@@ -1,6 +1,6 @@
-//! The contents of a commit as they are put together: columns of events and of their deliveries.
+//! The contents of a commit as they are put together: columns of tenants, of events and of their deliveries.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use super::{ENOUGH_DELIVERIES, MAX_DELIVERIES, NewEvent, Publication, Published};
 use crate::event_type::EventGroup;
@@ -8,10 +8,43 @@ use crate::ids::{AttemptId, DeliveryId, TenantId};
 use crate::ready_hint::ReadyHint;
 use crate::subscriptions::Subscriptions;
 
+/// The tenants of a commit. Its rows name them by their places: joined by their ids, many tenants' rows cost the product.
+#[derive(Default)]
+pub(super) struct TenantColumns {
+    pub(super) ids: Vec<uuid::Uuid>,
+    /// The `endpoints_version` that the deliveries of each were made from.
+    pub(super) versions: Vec<i64>,
+    places: HashMap<TenantId, Place>,
+}
+
+/// A tenant's place in its commit, from one on, as PostgreSQL counts.
+pub(super) type Place = i32;
+
+impl TenantColumns {
+    /// The place of a tenant, which is added if it is new. None if its endpoints are in the commit as they were at
+    /// another version.
+    fn place(&mut self, tenant_id: TenantId, version: i64) -> Option<Place> {
+        if let Some(place) = self.places.get(&tenant_id) {
+            let known = element(&self.versions, *place)?;
+            return (*known == version).then_some(*place);
+        }
+        self.ids.push(tenant_id.as_uuid());
+        self.versions.push(version);
+        let place = Place::try_from(self.ids.len()).ok()?;
+        self.places.insert(tenant_id, place);
+        Some(place)
+    }
+}
+
+/// What stands at a place.
+pub(super) fn element<T>(column: &[T], place: Place) -> Option<&T> {
+    column.get(usize::try_from(place).ok()?.checked_sub(1)?)
+}
+
 /// The events of a commit, column by column.
 #[derive(Default)]
 pub(super) struct EventColumns<'a> {
-    pub(super) tenants: Vec<uuid::Uuid>,
+    pub(super) tenants: Vec<Place>,
     pub(super) ids: Vec<uuid::Uuid>,
     pub(super) types: Vec<&'a str>,
     pub(super) groups: Vec<Option<&'a str>>,
@@ -19,8 +52,8 @@ pub(super) struct EventColumns<'a> {
 }
 
 impl<'a> EventColumns<'a> {
-    fn add(&mut self, tenant_id: TenantId, event: &'a NewEvent) {
-        self.tenants.push(tenant_id.as_uuid());
+    fn add(&mut self, tenant: Place, event: &'a NewEvent) {
+        self.tenants.push(tenant);
         self.ids.push(event.id.as_uuid());
         self.types.push(event.event_type.as_str());
         self.groups
@@ -40,11 +73,10 @@ impl<'a> EventColumns<'a> {
 /// The deliveries of a commit, column by column.
 #[derive(Default)]
 pub(super) struct DeliveryColumns<'a> {
-    pub(super) tenants: Vec<uuid::Uuid>,
+    pub(super) tenants: Vec<Place>,
     pub(super) ids: Vec<uuid::Uuid>,
     pub(super) event_ids: Vec<uuid::Uuid>,
     pub(super) endpoint_ids: Vec<uuid::Uuid>,
-    pub(super) owners: Vec<i64>,
     pub(super) attempt_ids: Vec<uuid::Uuid>,
     pub(super) are_sent: Vec<bool>,
     pub(super) event_types: Vec<&'a str>,
@@ -56,7 +88,7 @@ impl<'a> DeliveryColumns<'a> {
     /// Adds a delivery for every subscription that wants the event, and returns their number.
     fn add(
         &mut self,
-        tenant_id: TenantId,
+        (tenant, tenant_id): (Place, TenantId),
         event: &'a NewEvent,
         from: &Subscriptions,
         ready: &mut ReadyHint,
@@ -64,11 +96,10 @@ impl<'a> DeliveryColumns<'a> {
         let before = self.ids.len();
         let payload_bytes = i32::try_from(event.payload.len()).unwrap_or(i32::MAX);
         for subscription in from.wanting(&event.event_type) {
-            self.tenants.push(tenant_id.as_uuid());
+            self.tenants.push(tenant);
             self.ids.push(DeliveryId::new().as_uuid());
             self.event_ids.push(event.id.as_uuid());
             self.endpoint_ids.push(subscription.endpoint_id.as_uuid());
-            self.owners.push(subscription.owner.0);
             self.attempt_ids.push(AttemptId::new().as_uuid());
             self.are_sent.push(subscription.is_enabled);
             self.event_types.push(event.event_type.as_str());
@@ -90,7 +121,6 @@ impl<'a> DeliveryColumns<'a> {
         self.ids.truncate(length);
         self.event_ids.truncate(length);
         self.endpoint_ids.truncate(length);
-        self.owners.truncate(length);
         self.attempt_ids.truncate(length);
         self.are_sent.truncate(length);
         self.event_types.truncate(length);
@@ -102,8 +132,7 @@ impl<'a> DeliveryColumns<'a> {
 /// The contents of a commit as they are put together.
 #[derive(Default)]
 pub(super) struct Draft<'a> {
-    /// The `endpoints_version` that each tenant's deliveries were made from.
-    pub(super) versions: BTreeMap<TenantId, i64>,
+    pub(super) tenants: TenantColumns,
     pub(super) events: EventColumns<'a>,
     pub(super) deliveries: DeliveryColumns<'a>,
     /// Where something is to be sent.
@@ -112,8 +141,12 @@ pub(super) struct Draft<'a> {
 
 /// Whether a publication is in the draft.
 pub(super) enum Taken {
-    /// With so many deliveries of each event.
-    In(Vec<usize>),
+    /// It is, as its tenant's.
+    In {
+        tenant: Place,
+        /// Of each event.
+        delivery_counts: Vec<usize>,
+    },
     /// It is not.
     Out(Published),
 }
@@ -123,21 +156,16 @@ impl<'a> Draft<'a> {
     pub(super) fn take(&mut self, one: &Publication<'a>) -> Taken {
         let (events, deliveries) = (self.events.ids.len(), self.deliveries.ids.len());
         let version = one.subscriptions.version();
-        if self
-            .versions
-            .get(&one.tenant_id)
-            .is_some_and(|known| *known != version)
-        {
+        let Some(tenant) = self.tenants.place(one.tenant_id, version) else {
             return Taken::Out(Published::SubscriptionsChanged);
-        }
-        let mut counts = Vec::with_capacity(one.events.len());
+        };
+        let mut delivery_counts = Vec::with_capacity(one.events.len());
         let mut refusal = None;
         for event in one.events {
-            self.events.add(one.tenant_id, event);
-            let deliveries_of_event =
-                self.deliveries
-                    .add(one.tenant_id, event, one.subscriptions, &mut self.ready);
-            counts.push(deliveries_of_event);
+            self.events.add(tenant, event);
+            let of = (tenant, one.tenant_id);
+            let count = (self.deliveries).add(of, event, one.subscriptions, &mut self.ready);
+            delivery_counts.push(count);
             let made = self.deliveries.ids.len();
             if one.events.len() > 1 && made - deliveries > MAX_DELIVERIES {
                 refusal = Some(Published::TooManyDeliveries);
@@ -150,7 +178,9 @@ impl<'a> Draft<'a> {
                 return Taken::Out(refusal);
             }
         }
-        self.versions.insert(one.tenant_id, version);
-        Taken::In(counts)
+        Taken::In {
+            tenant,
+            delivery_counts,
+        }
     }
 }

@@ -9,7 +9,7 @@ WITH ended AS (
     RETURNING tenant_id, delivery_id
 )
 UPDATE deliveries
-SET status = 'canceled', next_retry_at = NULL, updated_at = now(), error_message = $3,
+SET status = 'canceled', unsuccessful_status = 'canceled', next_retry_at = NULL, updated_at = now(), error_message = $3,
     attempt_id = coalesce(last.id, deliveries.attempt_id),
     attempt_enqueued_at = coalesce(last.queued_at, deliveries.attempt_enqueued_at)
 FROM ended

@@ -5,7 +5,7 @@ WITH ended AS (
     DELETE FROM delivery_queue WHERE delivery_id < $1 OR attempt_id < $1 RETURNING tenant_id, delivery_id
 )
 UPDATE deliveries
-SET status = 'failed', next_retry_at = NULL, updated_at = now(),
+SET status = 'failed', unsuccessful_status = 'failed', next_retry_at = NULL, updated_at = now(),
     error_message = 'Not delivered within the retention period'
 FROM ended
 WHERE deliveries.tenant_id = ended.tenant_id AND deliveries.id = ended.delivery_id

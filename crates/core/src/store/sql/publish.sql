@@ -1,38 +1,44 @@
 -- Stores events of several tenants with their deliveries and queue rows in one commit. Left out are the tenants whose
--- endpoints are no longer those that the deliveries were made from; one row comes back for each of the others.
+-- endpoints are no longer those that the deliveries were made from; one row says of each tenant whether it is unchanged.
 --
--- What a delivery copies of its event comes with it: looking it up among thousands of events would cost their product.
+-- Events and deliveries name their tenant by its place among $1, and what a delivery copies of its event comes with it:
+-- looking up either among hundreds of others would cost their product. Its endpoint is read, which no foreign key does: one
+-- that is not the tenant's would be null, and fail the statement.
 --
 -- $1, $2 tenants, each once, and the endpoints_version that was matched against
 -- $3..$7 events: tenant, id, type, group, payload
--- $8..$17 deliveries: tenant, id, event, endpoint, owner, first attempt, whether to send (else skipped), the event's
--- type, group and payload size
--- $18, $19 the channel on which dispatchers are told, and what (null: nothing)
-WITH unchanged AS MATERIALIZED (
-    SELECT tenants.id
-    FROM unnest($1::uuid[], $2::int8[]) AS matched (id, endpoints_version)
-    JOIN tenants ON tenants.id = matched.id AND tenants.endpoints_version = matched.endpoints_version
+-- $8..$16 deliveries: tenant, id, event, endpoint, first attempt, whether to send (else skipped), the event's type, group
+-- and payload size
+-- $17, $18 the channel on which dispatchers are told, and what (null: nothing)
+WITH tenant AS MATERIALIZED (
+    SELECT coalesce(array_agg(found.id IS NOT NULL ORDER BY matched.place), '{}') AS are_unchanged
+    FROM unnest($1::uuid[], $2::int8[]) WITH ORDINALITY AS matched (id, endpoints_version, place)
+    LEFT JOIN LATERAL (
+        SELECT id FROM tenants WHERE id = matched.id AND endpoints_version = matched.endpoints_version LIMIT 1
+    ) found ON true
 ),
 delivery AS MATERIALIZED (
-    SELECT delivery.*
-    FROM unnest($8::uuid[], $9::uuid[], $10::uuid[], $11::uuid[], $12::int8[], $13::uuid[], $14::bool[], $15::text[],
-                $16::text[], $17::int4[])
-        AS delivery (tenant_id, id, event_id, endpoint_id, user_id, attempt_id, is_sent, event_type, event_group,
-                     payload_bytes)
-    JOIN unchanged ON unchanged.id = delivery.tenant_id
+    SELECT delivery.*, ($1::uuid[])[place] AS tenant_id, endpoint.id AS endpoint_id, endpoint.user_id
+    FROM unnest($8::int4[], $9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::bool[], $14::text[], $15::text[],
+                $16::int4[])
+        AS delivery (place, id, event_id, wanting_id, attempt_id, is_sent, event_type, event_group, payload_bytes)
+    LEFT JOIN LATERAL (
+        SELECT id, user_id FROM endpoints WHERE tenant_id = ($1::uuid[])[place] AND id = wanting_id LIMIT 1
+    ) endpoint ON true
+    WHERE (SELECT are_unchanged FROM tenant)[place]
 ),
 stored_event AS (
     INSERT INTO events (tenant_id, id, event_type, event_group, payload)
-    SELECT event.*
-    FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::bytea[])
-        AS event (tenant_id, id, event_type, event_group, payload)
-    JOIN unchanged ON unchanged.id = event.tenant_id
+    SELECT ($1::uuid[])[place], id, event_type, event_group, payload
+    FROM unnest($3::int4[], $4::uuid[], $5::text[], $6::text[], $7::bytea[])
+        AS event (place, id, event_type, event_group, payload)
+    WHERE (SELECT are_unchanged FROM tenant)[place]
 ),
 stored_delivery AS (
     INSERT INTO deliveries (tenant_id, id, endpoint_id, event_id, user_id, event_type, event_group, status,
-                            attempt_id, first_delivery_id)
+                            unsuccessful_status, attempt_id, first_delivery_id)
     SELECT tenant_id, id, endpoint_id, event_id, user_id, event_type, event_group,
-           CASE WHEN is_sent THEN 'pending' ELSE 'skipped' END, attempt_id, id
+           CASE WHEN is_sent THEN 'pending' ELSE 'skipped' END, CASE WHEN NOT is_sent THEN 'skipped' END, attempt_id, id
     FROM delivery
 ),
 queued AS (
@@ -42,5 +48,7 @@ queued AS (
     FROM delivery
     WHERE is_sent
 )
--- Of notifications in one commit that say the same PostgreSQL sends one.
-SELECT id AS tenant_id, now() AS created_at, CASE WHEN $19::text IS NOT NULL THEN pg_notify($18, $19) END FROM unchanged
+-- Of notifications in one commit that say the same PostgreSQL sends one, and none of a commit that stores nothing.
+SELECT are_unchanged, now() AS created_at,
+       CASE WHEN $18::text IS NOT NULL AND true = ANY (are_unchanged) THEN pg_notify($17, $18) END
+FROM tenant

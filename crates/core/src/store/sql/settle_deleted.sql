@@ -22,7 +22,8 @@ ended AS (
 ),
 canceled AS (
     UPDATE deliveries
-    SET status = 'canceled', next_retry_at = NULL, updated_at = now(), error_message = 'The endpoint was deleted',
+    SET status = 'canceled', unsuccessful_status = 'canceled', next_retry_at = NULL, updated_at = now(),
+        error_message = 'The endpoint was deleted',
         -- As in cancel_delivery.sql.
         attempt_id = coalesce(last.id, deliveries.attempt_id),
         attempt_enqueued_at = coalesce(last.queued_at, deliveries.attempt_enqueued_at)
