@@ -34,8 +34,9 @@ use waiting::Waiting;
 /// smaller and cost more each.
 const WRITERS: usize = 2;
 /// Events that are worth a commit of their own while another is under way. A commit costs PostgreSQL as much as some
-/// ten events do: fewer, and it spends its time on commits; more, and they wait for nothing.
-const ENOUGH: usize = 16;
+/// ten events do: fewer, and it spends its time on commits, which shows where several APIs share a machine; more, and
+/// they wait for nothing.
+const ENOUGH: usize = 32;
 /// Endpoints of a tenant beyond which its events go through a door of their own: nobody else's shall wait for the many
 /// deliveries that they may make.
 const MANY_ENDPOINTS: usize = 100;

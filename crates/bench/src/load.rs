@@ -41,8 +41,8 @@ impl Sequence {
 pub struct Load {
     /// Where to: the connections go to each of them in turn.
     pub targets: Vec<SocketAddr>,
-    /// What.
-    pub request: Request,
+    /// What: each connection sends one of them again and again, the connections each of them in turn.
+    pub requests: Vec<Request>,
     /// Over how many connections at a time.
     pub connections: usize,
     /// How fast.
@@ -109,8 +109,13 @@ impl Load {
 
     async fn send(self) -> Result<Sent> {
         let mut opened = Vec::with_capacity(self.connections);
-        for target in self.targets.iter().cycle().take(self.connections) {
-            opened.push(Connection::open(&self, *target).await?);
+        let ends = self
+            .targets
+            .iter()
+            .cycle()
+            .zip(self.requests.iter().cycle());
+        for (target, request) in ends.take(self.connections) {
+            opened.push(Connection::open(&self, *target, request.clone()).await?);
         }
         let began_ns = self.clock.now_ns();
         let turns = Arc::new(Turns::start(self.pace, self.connections, self.clock)?);

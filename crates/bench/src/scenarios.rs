@@ -36,6 +36,7 @@ pub async fn run(scenario: Scenario, settings: &Settings) -> Result<Findings> {
         Scenario::Memory => memory::run(settings).await?.into(),
         Scenario::Replicas => replicas::run(settings).await?,
         Scenario::ApiReplicas => publish::run_replicas(settings).await?,
+        Scenario::Tenants => publish::run_tenants(settings).await?.into(),
         Scenario::LoadLatency => load_latency::run(settings).await?,
         Scenario::Backlog => backlog::run(settings).await?.into(),
         Scenario::Churn => churn::run(settings).await?,

@@ -76,6 +76,8 @@ pub enum Scenario {
     Replicas,
     /// Publish alone, with 2 and 4 APIs, and with four times the connections
     ApiReplicas,
+    /// Publish alone, four times the connections, each of a tenant of its own
+    Tenants,
     /// Publish to receipt at 10 to 90 % of the saturated rate
     LoadLatency,
     /// Claims with ten thousand and with ten million ready deliveries
@@ -147,6 +149,7 @@ impl Scenario {
             | Self::Memory => true,
             Self::Replicas
             | Self::ApiReplicas
+            | Self::Tenants
             | Self::LoadLatency
             | Self::Backlog
             | Self::Churn

@@ -65,6 +65,8 @@ pub struct Stage {
     pub clock: Clock,
     /// The tenant that publishes.
     pub tenant: Tenant,
+    /// Others, unless there are none, that publish with it.
+    other_tenants: Vec<Tenant>,
     /// One, unless the scenario has started more.
     apis: Vec<Api>,
     database: TestDatabase,
@@ -96,6 +98,7 @@ impl Stage {
             dispatchers: Vec::new(),
             clock,
             tenant,
+            other_tenants: Vec::new(),
             apis: vec![api],
             database,
             conn,
@@ -110,6 +113,15 @@ impl Stage {
         for _ in 0..count {
             let api = Api::start_with(self.database.url(), &[("REPRISE_LOG", LOG)]).await;
             self.apis.push(api);
+        }
+    }
+
+    /// Makes some more tenants with an endpoint each, who publish with the first one.
+    pub async fn add_tenants(&mut self, count: usize) {
+        for number in 0..count {
+            let tenant = Tenant::create(self.database.url(), &format!("bench-{number}")).await;
+            create_endpoint(&self.apis[0].client(&tenant), &self.sink.url(0), json!({})).await;
+            self.other_tenants.push(tenant);
         }
     }
 
@@ -160,28 +172,25 @@ impl Stage {
 
     /// Load that publishes one event per request.
     pub fn load(&self, event_type: &str, pace: Pace) -> Load {
-        let key = &self.tenant.api_key;
+        let api = self.apis[0].address();
         let bytes = self.settings.payload_bytes;
-        self.load_of(
-            Request::publish(self.apis[0].address(), key, event_type, bytes),
-            pace,
-        )
+        let all = std::iter::once(&self.tenant).chain(&self.other_tenants);
+        let request = |one: &Tenant| Request::publish(api, &one.api_key, event_type, bytes);
+        self.load_of(all.map(request).collect(), pace)
     }
 
     /// Load that publishes batches.
     pub fn batches(&self, events: usize, pace: Pace) -> Load {
         let (api, key) = (self.apis[0].address(), &self.tenant.api_key);
         let bytes = self.settings.payload_bytes;
-        self.load_of(
-            Request::publish_batch(api, key, EVENT_TYPE, bytes, events),
-            pace,
-        )
+        let request = Request::publish_batch(api, key, EVENT_TYPE, bytes, events);
+        self.load_of(vec![request], pace)
     }
 
-    fn load_of(&self, request: Request, pace: Pace) -> Load {
+    fn load_of(&self, requests: Vec<Request>, pace: Pace) -> Load {
         Load {
             targets: self.apis.iter().map(Api::address).collect(),
-            request,
+            requests,
             connections: self.settings.connections,
             pace,
             expected_status: 202,

@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::ENOUGH;
+
+/// A commit that has so many waits for no more: two that were under way at once are brought together. More, and PostgreSQL
+/// does nothing meanwhile; fewer, and a commit costs each of them more.
+const MANY: usize = 2 * ENOUGH;
 /// How long after their answers callers are waited for at least; by the timer, that is up to twice as long. Shorter, and
 /// commits leave without those who are coming: reading an answer and sending the next event takes some tenths of it.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
@@ -14,9 +19,6 @@ const LONGEST_WAIT: Duration = Duration::from_millis(5);
 /// Fewer callers than these don't wait for each other. More, and APIs with a few callers each commit for every one of
 /// them; fewer, and two that happen to publish at once may wait in vain.
 const FEW: usize = 4;
-/// A commit that has so many waits for no more. More, and PostgreSQL does nothing meanwhile; fewer, and a commit costs
-/// each of them more.
-const MANY: usize = 32;
 /// How many times as long it is not tried again after waiting in vain. More, and callers that sometimes are late are
 /// waited for too seldom; fewer, and those that often are, too often.
 const REST_GROWTH: u32 = 4;

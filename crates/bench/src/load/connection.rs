@@ -28,14 +28,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) async fn open(load: &Load, target: SocketAddr) -> Result<Self> {
+    pub(super) async fn open(load: &Load, target: SocketAddr, request: Request) -> Result<Self> {
         let socket = TcpStream::connect(target)
             .await
             .with_context(|| format!("connecting to {target}"))?;
         socket.set_nodelay(true)?;
         Ok(Self {
             socket,
-            request: load.request.clone(),
+            request,
             answer: Vec::with_capacity(BUFFER_BYTES),
             expected_status: load.expected_status,
             sequence: load.sequence.clone(),

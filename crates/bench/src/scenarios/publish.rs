@@ -14,13 +14,15 @@ use crate::{
 
 /// How many APIs at a time, and over how many times the usual connections in all; one over these is `publish`.
 const API_REPLICAS: [(usize, usize); 5] = [(2, 1), (4, 1), (1, 4), (2, 4), (4, 4)];
+/// How many times the usual connections, each of a tenant of its own.
+const TENANTS_FACTOR: usize = 4;
 /// Events of a batch.
 const BATCH: usize = 100;
 
 /// One event per request, in a closed loop.
 pub async fn run(settings: &Settings) -> Result<Row> {
     let load = |stage: &Stage, pace| stage.load(EVENT_TYPE, pace);
-    measure(settings, "publish", 1, load).await
+    measure(settings, "publish", Callers::default(), load).await
 }
 
 /// Several APIs on one PostgreSQL, which share the connections that one has otherwise, and one and several with more.
@@ -33,30 +35,63 @@ pub async fn run_replicas(settings: &Settings) -> Result<Findings> {
             1 => format!("publish, {connections} connections"),
             _ => format!("publish, {apis} APIs, {connections} connections"),
         };
-        let row = measure(settings, &name, apis, load).await?;
-        findings.rows.push(row);
+        let callers = Callers {
+            apis,
+            ..Callers::default()
+        };
+        findings
+            .rows
+            .push(measure(settings, &name, callers, load).await?);
     }
     Ok(findings)
+}
+
+/// One event per request, as many tenants as there are connections: how it is where many tenants share commits.
+pub async fn run_tenants(settings: &Settings) -> Result<Row> {
+    let tenants = settings.connections * TENANTS_FACTOR;
+    let load = |stage: &Stage, pace| stage.load(EVENT_TYPE, pace).with_connections(tenants);
+    let callers = Callers {
+        tenants,
+        ..Callers::default()
+    };
+    let name = format!("publish, {tenants} tenants");
+    measure(settings, &name, callers, load).await
 }
 
 /// A hundred events per request.
 pub async fn run_batches(settings: &Settings) -> Result<Row> {
     let load = |stage: &Stage, pace| stage.batches(BATCH, pace);
-    let row = measure(settings, "batch", 1, load).await?;
+    let row = measure(settings, "batch", Callers::default(), load).await?;
     Ok(Row {
         notes: format!("{BATCH} events per request; latency is a request's"),
         ..row
     })
 }
 
+/// Who publishes, and where.
+struct Callers {
+    apis: usize,
+    tenants: usize,
+}
+
+impl Default for Callers {
+    fn default() -> Self {
+        Self {
+            apis: 1,
+            tenants: 1,
+        }
+    }
+}
+
 async fn measure(
     settings: &Settings,
     name: &str,
-    apis: usize,
+    callers: Callers,
     load: impl Fn(&Stage, Pace) -> Load,
 ) -> Result<Row> {
     let mut stage = Stage::start(settings, &[Receiver::that(Behaviour::Answer)]).await?;
-    stage.add_apis(apis - 1).await;
+    stage.add_apis(callers.apis - 1).await;
+    stage.add_tenants(callers.tenants - 1).await;
     let bare_rate = stage.bare_rate().await?;
     stage.warm_up().await?;
     let before = unfinished(stage.conn()).await?;

@@ -4,7 +4,6 @@ mod draft;
 
 use std::fmt;
 
-use diesel::OptionalExtension;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Nullable, Text, Timestamptz, Uuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use time::OffsetDateTime;
@@ -96,7 +95,7 @@ pub enum Published {
 
 #[derive(diesel::QueryableByName)]
 struct StoredRow {
-    /// Of each tenant, whether its endpoints are those that were matched, and so whether its events are stored.
+    /// Of each tenant, whether its endpoints are those that were matched, and its events stored.
     #[diesel(sql_type = Array<Bool>)]
     are_unchanged: Vec<bool>,
     #[diesel(sql_type = Timestamptz)]
@@ -224,7 +223,7 @@ pub async fn find_stored(
     tenant_id: TenantId,
     id: EventId,
 ) -> Result<Option<(OffsetDateTime, usize)>, StoreError> {
-    let row: Option<FoundRow> = statement(
+    let rows: Vec<FoundRow> = statement(
         "SELECT created_at,
                 -- In the order of all the index's columns, so that the planner has one way to go.
                 (SELECT count(*) FROM (
@@ -238,12 +237,11 @@ pub async fn find_stored(
     )
     .bind::<Uuid, _>(tenant_id.as_uuid())
     .bind::<Uuid, _>(id.as_uuid())
-    .get_result(conn)
-    .await
-    .optional()?;
-    row.map(|row| {
+    .load(conn)
+    .await?;
+    let read = |row: FoundRow| {
         let count = stored("number of deliveries", usize::try_from(row.delivery_count))?;
         Ok((row.created_at, count))
-    })
-    .transpose()
+    };
+    only_row(rows).map(read).transpose()
 }

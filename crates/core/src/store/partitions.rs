@@ -92,7 +92,7 @@ async fn database_now(conn: &mut AsyncPgConnection) -> Result<OffsetDateTime, St
     Ok(row.now)
 }
 
-/// Takes the partition lock until the transaction ends; waits at most ten seconds for it.
+/// Takes the partition lock until the transaction ends; waits at most ten seconds for it, and for any lock after it.
 async fn lock(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
     conn.batch_execute("SET LOCAL lock_timeout = '10s'").await?;
     statement("SELECT pg_advisory_xact_lock($1)")
@@ -116,7 +116,7 @@ pub async fn keep_ahead(conn: &mut AsyncPgConnection) -> Result<(), StoreError> 
     let mut week = week_of(now - Duration::WEEK);
     while start_of(week) < now + AHEAD + Duration::WEEK {
         for table in TABLES {
-            // One at a time: each that was made stands.
+            // Each in a transaction of its own, so that one that fails undoes no other.
             conn.transaction(async |conn| create_if_missing(conn, table, week).await)
                 .await?;
         }
@@ -142,7 +142,7 @@ async fn create_if_missing(
 }
 
 /// Creating and then attaching takes a weaker lock on the parent than `CREATE TABLE … PARTITION OF`, so that
-/// publishing goes on meanwhile, and waits for nothing that it does.
+/// publishing goes on meanwhile.
 async fn create(conn: &mut AsyncPgConnection, table: &str, week: Date) -> Result<(), StoreError> {
     let name = partition_name(table, week);
     let from = first_uuid_at(start_of(week));

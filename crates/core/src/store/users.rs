@@ -4,7 +4,7 @@ use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, insert_into};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::schema::users;
-use super::{StoreError, stored};
+use super::{StoreError, only_row, stored};
 use crate::ids::{TenantId, UserId};
 use crate::scope::Scopes;
 
@@ -72,7 +72,7 @@ pub async fn insert(
     password_hash: &str,
     scopes: &Scopes,
 ) -> Result<UserId, StoreError> {
-    let id = insert_into(users::table)
+    let ids = insert_into(users::table)
         .values((
             users::tenant_id.eq(tenant_id.as_uuid()),
             users::username.eq(username),
@@ -83,8 +83,9 @@ pub async fn insert(
                 .collect::<Vec<_>>()),
         ))
         .returning(users::id)
-        .get_result(conn)
+        .load(conn)
         .await?;
+    let id = only_row(ids).ok_or_else(|| StoreError::Corrupt("a user has no id".to_owned()))?;
     Ok(UserId(id))
 }
 

@@ -1,8 +1,13 @@
 //! What fails when all is done, as its transaction commits.
 
+use std::fmt::Debug;
+
 use reprise_core::event_type::EventType;
+use reprise_core::scope::Scopes;
 use reprise_core::store::replays::{self, ReplayOrder, Urgency};
-use reprise_core::store::{deliveries, direct_events, endpoints, events, recording, subscriptions};
+use reprise_core::store::{
+    StoreError, deliveries, direct_events, endpoints, events, recording, subscriptions, users,
+};
 
 use crate::attempts::delivered;
 use crate::world::{World, event, settings};
@@ -15,7 +20,17 @@ const REFUSE_COMMITS: &str = "
     CREATE CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE ON deliveries DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW EXECUTE FUNCTION refuse();
     CREATE CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE ON endpoints DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION refuse();
+    CREATE CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE ON users DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW EXECUTE FUNCTION refuse();";
+
+fn refused<T: Debug>(result: Result<T, StoreError>) {
+    let error = result.expect_err("the commit fails");
+    assert!(
+        matches!(&error, StoreError::Refused(message) if message == "refused at commit"),
+        "{error:?}"
+    );
+}
 
 #[tokio::test]
 async fn what_fails_at_its_commit_is_not_answered_as_done() {
@@ -40,27 +55,19 @@ async fn what_fails_at_its_commit_is_not_answered_as_done() {
 
     let tenant = account.tenant;
     let conn = &mut world.conn;
-    events::publish(conn, tenant, &subscribed, &[event(b"{}")])
-        .await
-        .expect_err("published");
+    refused(events::publish(conn, tenant, &subscribed, &[event(b"{}")]).await);
     for urgency in [Urgency::Normal, Urgency::Express] {
         let order = ReplayOrder {
             delivery_id: ended.delivery_id,
             endpoint_id: None,
             urgency,
         };
-        replays::make(conn, tenant, &order)
-            .await
-            .expect_err("replayed");
+        refused(replays::make(conn, tenant, &order).await);
     }
-    deliveries::cancel(conn, tenant, waiting, "not wanted")
-        .await
-        .expect_err("canceled");
-    direct_events::insert(conn, tenant, endpoint, EventType::challenge(), b"{}")
-        .await
-        .expect_err("stored");
-    endpoints::note_verified(conn, tenant, endpoint, &settings().url)
-        .await
-        .expect_err("noted");
+    refused(deliveries::cancel(conn, tenant, waiting, "not wanted").await);
+    let challenge = EventType::challenge();
+    refused(direct_events::insert(conn, tenant, endpoint, challenge, b"{}").await);
+    refused(endpoints::note_verified(conn, tenant, endpoint, &settings().url).await);
+    refused(users::insert(conn, tenant, "ada", "hash", &Scopes::all()).await);
     assert_eq!(world.rows().await, before);
 }

@@ -8,6 +8,7 @@ use reprise_core::store::events::{self, NewEvent, Publication, Published, Tellin
 use reprise_core::store::messages;
 use reprise_core::store::subscriptions;
 use reprise_core::subscriptions::Subscriptions;
+use reprise_testkit::sql::ORPHANS;
 
 use crate::world::{Account, World, disabled, event, patterns, settings};
 
@@ -292,20 +293,27 @@ async fn a_commit_takes_what_it_has_room_for_and_leaves_the_rest() {
 
 #[tokio::test]
 async fn a_tenant_whose_endpoints_changed_is_left_out_of_a_commit_alone() {
-    let (mut world, changed, _) = World::with_endpoint(settings()).await;
-    let same = world.account().await;
-    world.endpoint(same).await;
-    let read = subscriptions::list_of(&mut world.conn, &[changed.tenant, same.tenant])
+    let mut world = World::create().await;
+    let mut accounts = Vec::new();
+    for _ in 0..3 {
+        let account = world.account().await;
+        world.endpoint(account).await;
+        accounts.push(account);
+    }
+    let tenants: Vec<_> = accounts.iter().map(|account| account.tenant).collect();
+    let read = subscriptions::list_of(&mut world.conn, &tenants)
         .await
         .expect("read");
+    let changed = accounts[1];
     world.endpoint(changed).await;
-    let events = [event(b"{}"), event(b"{}")];
-    let wanted: Vec<Publication<'_>> = [changed, same]
-        .iter()
-        .zip(events.chunks(1))
-        .map(|(account, events)| Publication {
-            tenant_id: account.tenant,
-            subscriptions: &read[&account.tenant],
+    let events = [(); 5].map(|()| event(b"{}"));
+    let of = |place: usize| accounts[[0, 1, 2, 0, 1][place]];
+    let wanted: Vec<Publication<'_>> = events
+        .chunks(1)
+        .enumerate()
+        .map(|(place, events)| Publication {
+            tenant_id: of(place).tenant,
+            subscriptions: &read[&of(place).tenant],
             events,
         })
         .collect();
@@ -313,11 +321,22 @@ async fn a_tenant_whose_endpoints_changed_is_left_out_of_a_commit_alone() {
         .await
         .expect("stored")
         .published;
-    assert_eq!(published[0], Published::SubscriptionsChanged);
-    assert!(matches!(published[1], Published::Stored { .. }));
-    assert_eq!(world.number("SELECT count(*) FROM deliveries").await, 1);
-    let stored = events::find_stored(&mut world.conn, same.tenant, events[1].id).await;
-    assert_eq!(stored.expect("read").map(|(_, count)| count), Some(1));
-    let left_out = events::find_stored(&mut world.conn, changed.tenant, events[0].id).await;
-    assert!(left_out.expect("read").is_none());
+    for (place, published) in published.into_iter().enumerate() {
+        let tenant = of(place).tenant;
+        let found = events::find_stored(&mut world.conn, tenant, events[place].id).await;
+        let delivery_count = found.expect("read").map(|(_, count)| count);
+        if tenant == changed.tenant {
+            assert_eq!(published, Published::SubscriptionsChanged);
+            assert_eq!(delivery_count, None);
+        } else {
+            assert!(matches!(published, Published::Stored { .. }));
+            assert_eq!(delivery_count, Some(1));
+        }
+    }
+    for table in ["events", "deliveries", "delivery_queue"] {
+        let rows = world.number(&format!("SELECT count(*) FROM {table}")).await;
+        assert_eq!(rows, 3, "{table}");
+    }
+    let orphans = world.texts(ORPHANS).await;
+    assert!(orphans.is_empty(), "{orphans:?}");
 }

@@ -237,6 +237,15 @@ async fn a_row_that_contradicts_itself_is_refused() {
             "{contradiction}"
         );
     }
+    // What is refused above is refused for what contradicts.
+    for sound in [
+        "INSERT INTO attempts (tenant_id, id, delivery_id, number, started_at, duration_ms, response_status, response_body)
+         SELECT tenant_id, attempt_id, id, 1, now(), 0, 100, convert_to(repeat('a', 16384), 'UTF8') FROM deliveries",
+        "UPDATE events SET event_type = repeat('a', 128), payload = convert_to(repeat('a', 1048576), 'UTF8')",
+        "UPDATE deliveries SET status = 'failed', unsuccessful_status = 'failed', final_http_status = 999",
+    ] {
+        assert_eq!(refused(&mut world, sound).await, None, "{sound}");
+    }
 }
 
 #[tokio::test]

@@ -21,18 +21,21 @@ pub(super) struct TenantColumns {
 pub(super) type Place = i32;
 
 impl TenantColumns {
-    /// The place of a tenant, which is added if it is new. None if its endpoints are in the commit as they were at
-    /// another version.
-    fn place(&mut self, tenant_id: TenantId, version: i64) -> Option<Place> {
-        if let Some(place) = self.places.get(&tenant_id) {
-            let known = element(&self.versions, *place)?;
-            return (*known == version).then_some(*place);
+    /// The place that a tenant has, or will have if it is [kept](Self::keep). None if its endpoints are in the commit as
+    /// they were at another version.
+    fn place(&self, tenant_id: TenantId, version: i64) -> Option<Place> {
+        let Some(place) = self.places.get(&tenant_id) else {
+            let after_last = Place::try_from(self.ids.len() + 1);
+            return Some(after_last.unwrap_or(Place::MAX));
+        };
+        (element(&self.versions, *place) == Some(&version)).then_some(*place)
+    }
+
+    fn keep(&mut self, (place, tenant_id): (Place, TenantId), version: i64) {
+        if self.places.insert(tenant_id, place).is_none() {
+            self.ids.push(tenant_id.as_uuid());
+            self.versions.push(version);
         }
-        self.ids.push(tenant_id.as_uuid());
-        self.versions.push(version);
-        let place = Place::try_from(self.ids.len()).ok()?;
-        self.places.insert(tenant_id, place);
-        Some(place)
     }
 }
 
@@ -163,8 +166,12 @@ impl<'a> Draft<'a> {
         let mut refusal = None;
         for event in one.events {
             self.events.add(tenant, event);
-            let of = (tenant, one.tenant_id);
-            let count = (self.deliveries).add(of, event, one.subscriptions, &mut self.ready);
+            let count = self.deliveries.add(
+                (tenant, one.tenant_id),
+                event,
+                one.subscriptions,
+                &mut self.ready,
+            );
             delivery_counts.push(count);
             let made = self.deliveries.ids.len();
             if one.events.len() > 1 && made - deliveries > MAX_DELIVERIES {
@@ -178,6 +185,7 @@ impl<'a> Draft<'a> {
                 return Taken::Out(refusal);
             }
         }
+        self.tenants.keep((tenant, one.tenant_id), version);
         Taken::In {
             tenant,
             delivery_counts,

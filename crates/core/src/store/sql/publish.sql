@@ -2,8 +2,8 @@
 -- endpoints are no longer those that the deliveries were made from; one row says of each tenant whether it is unchanged.
 --
 -- Events and deliveries name their tenant by its place among $1, and what a delivery copies of its event comes with it:
--- looking up either among hundreds of others would cost their product. Its endpoint is read, which no foreign key does: one
--- that is not the tenant's would be null, and fail the statement.
+-- looking up either among hundreds of others would cost their product. The endpoint is looked up by its tenant and id, since
+-- no foreign key does: one that is not the tenant's is null, which fails the statement.
 --
 -- $1, $2 tenants, each once, and the endpoints_version that was matched against
 -- $3..$7 events: tenant, id, type, group, payload
@@ -18,14 +18,15 @@ WITH tenant AS MATERIALIZED (
     ) found ON true
 ),
 delivery AS MATERIALIZED (
-    SELECT delivery.*, ($1::uuid[])[place] AS tenant_id, endpoint.id AS endpoint_id, endpoint.user_id
+    SELECT delivery.*, ($1::uuid[])[delivery.place] AS tenant_id, endpoint.id AS endpoint_id, endpoint.user_id
     FROM unnest($8::int4[], $9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::bool[], $14::text[], $15::text[],
                 $16::int4[])
         AS delivery (place, id, event_id, wanting_id, attempt_id, is_sent, event_type, event_group, payload_bytes)
     LEFT JOIN LATERAL (
-        SELECT id, user_id FROM endpoints WHERE tenant_id = ($1::uuid[])[place] AND id = wanting_id LIMIT 1
+        SELECT id, user_id FROM endpoints
+        WHERE tenant_id = ($1::uuid[])[delivery.place] AND id = delivery.wanting_id LIMIT 1
     ) endpoint ON true
-    WHERE (SELECT are_unchanged FROM tenant)[place]
+    WHERE (SELECT are_unchanged FROM tenant)[delivery.place]
 ),
 stored_event AS (
     INSERT INTO events (tenant_id, id, event_type, event_group, payload)

@@ -56,7 +56,7 @@ attempt AS (
 delivery AS (
     UPDATE deliveries
     SET status = held.status,
-        unsuccessful_status = CASE WHEN held.status NOT IN ('retrying', 'delivered') THEN held.status END,
+        unsuccessful_status = CASE WHEN held.status IN ('failed', 'canceled', 'skipped') THEN held.status END,
         attempt_count = held.number,
         attempt_id = CASE WHEN held.retry_after_ms IS NULL THEN deliveries.attempt_id ELSE held.next_attempt_id END,
         attempt_enqueued_at = CASE WHEN held.retry_after_ms IS NULL THEN deliveries.attempt_enqueued_at ELSE now() END,
