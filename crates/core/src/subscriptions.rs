@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 
 use crate::event_type::{EventPattern, EventType};
-use crate::ids::EndpointId;
+use crate::ids::{EndpointId, UserId};
 
 /// An endpoint as publishing sees it: who it is and what it wants.
 #[derive(Clone, Debug)]
 pub struct Subscription {
     /// The endpoint.
     pub endpoint_id: EndpointId,
+    /// Its owner, copied to its deliveries.
+    pub owner: UserId,
     /// Which events it gets.
     pub event_patterns: Vec<EventPattern>,
     /// Disabled endpoints get `skipped` deliveries.
@@ -110,6 +112,7 @@ mod tests {
     fn subscriptions(wanted: &[Vec<String>]) -> Subscriptions {
         let subscription = |patterns: &Vec<String>| Subscription {
             endpoint_id: EndpointId::new(),
+            owner: UserId(1),
             event_patterns: patterns
                 .iter()
                 .map(|pattern| EventPattern::parse(pattern).expect("a pattern"))

@@ -11,8 +11,8 @@ event AS (
     FROM numbered WHERE n % 5 = 0
 )
 INSERT INTO deliveries (tenant_id, id, endpoint_id, event_id, user_id, event_type, event_group, status,
-                        unsuccessful_status, attempt_count, attempt_id, first_delivery_id, replay_of_delivery_id, delivered_at, final_http_status, created_at,
-                        updated_at)
+                        unsuccessful_status, attempt_count, attempt_id, first_delivery_id, replay_of_delivery_id,
+                        delivered_at, final_http_status, created_at, updated_at)
 SELECT CASE WHEN is_ours THEN ':tenant'::uuid ELSE ':other'::uuid END, id,
        CASE WHEN is_ours THEN (ARRAY[:endpoints]::uuid[])[1 + n % 20] ELSE ':other_endpoint'::uuid END,
        event_id, CASE WHEN is_ours THEN :user ELSE :other_user END,

@@ -190,6 +190,7 @@ async fn insert(
         .bind::<Array<Uuid>, _>(deliveries.ids)
         .bind::<Array<Uuid>, _>(deliveries.event_ids)
         .bind::<Array<Uuid>, _>(deliveries.endpoint_ids)
+        .bind::<Array<BigInt>, _>(deliveries.owners)
         .bind::<Array<Uuid>, _>(deliveries.attempt_ids)
         .bind::<Array<Bool>, _>(deliveries.are_sent)
         .bind::<Array<Text>, _>(deliveries.event_types)

@@ -11,7 +11,7 @@ use super::StoreError;
 use super::endpoints::{IsPresent, read_patterns};
 use super::schema::{endpoints, tenants};
 use crate::endpoint::EndpointStatus;
-use crate::ids::{EndpointId, TenantId};
+use crate::ids::{EndpointId, TenantId, UserId};
 use crate::subscriptions::{Subscription, Subscriptions};
 
 /// Reads all subscriptions of a tenant and the version they belong to, in one snapshot. A tenant that is not there has
@@ -44,6 +44,7 @@ pub async fn list_of(
         uuid::Uuid,
         i64,
         Option<uuid::Uuid>,
+        Option<i64>,
         Option<Vec<Option<String>>>,
         Option<String>,
         Option<i32>,
@@ -57,6 +58,7 @@ pub async fn list_of(
             tenants::id,
             tenants::endpoints_version,
             endpoints::id.nullable(),
+            endpoints::user_id.nullable(),
             endpoints::event_patterns.nullable(),
             endpoints::status.nullable(),
             endpoints::rate_limit_per_second.nullable(),
@@ -65,13 +67,15 @@ pub async fn list_of(
         .load(conn)
         .await?;
     let mut found: HashMap<TenantId, (i64, Vec<Subscription>)> = HashMap::new();
-    for (tenant_id, version, id, patterns, status, rate_limit, max_in_flight) in rows {
+    for (tenant_id, version, id, owner, patterns, status, rate_limit, max_in_flight) in rows {
         let (_, list) = found
             .entry(TenantId::from_uuid(tenant_id))
             .or_insert_with(|| (version, Vec::new()));
-        if let (Some(id), Some(patterns), Some(status)) = (id, patterns, status) {
+        if let (Some(id), Some(owner), Some(patterns), Some(status)) = (id, owner, patterns, status)
+        {
             list.push(Subscription {
                 endpoint_id: EndpointId::from_uuid(id),
+                owner: UserId(owner),
                 event_patterns: read_patterns(patterns)?,
                 is_enabled: status == EndpointStatus::Enabled.as_str(),
                 has_limit: rate_limit.is_some() || max_in_flight.is_some(),

@@ -80,6 +80,7 @@ pub(super) struct DeliveryColumns<'a> {
     pub(super) ids: Vec<uuid::Uuid>,
     pub(super) event_ids: Vec<uuid::Uuid>,
     pub(super) endpoint_ids: Vec<uuid::Uuid>,
+    pub(super) owners: Vec<i64>,
     pub(super) attempt_ids: Vec<uuid::Uuid>,
     pub(super) are_sent: Vec<bool>,
     pub(super) event_types: Vec<&'a str>,
@@ -103,6 +104,7 @@ impl<'a> DeliveryColumns<'a> {
             self.ids.push(DeliveryId::new().as_uuid());
             self.event_ids.push(event.id.as_uuid());
             self.endpoint_ids.push(subscription.endpoint_id.as_uuid());
+            self.owners.push(subscription.owner.0);
             self.attempt_ids.push(AttemptId::new().as_uuid());
             self.are_sent.push(subscription.is_enabled);
             self.event_types.push(event.event_type.as_str());
@@ -124,6 +126,7 @@ impl<'a> DeliveryColumns<'a> {
         self.ids.truncate(length);
         self.event_ids.truncate(length);
         self.endpoint_ids.truncate(length);
+        self.owners.truncate(length);
         self.attempt_ids.truncate(length);
         self.are_sent.truncate(length);
         self.event_types.truncate(length);

@@ -2,14 +2,13 @@
 -- endpoints are no longer those that the deliveries were made from; one row says of each tenant whether it is unchanged.
 --
 -- Events and deliveries name their tenant by its place among $1, and what a delivery copies of its event comes with it:
--- looking up either among hundreds of others would cost their product. The endpoint is looked up by its tenant and id, since
--- no foreign key does: one that is not the tenant's is null, which fails the statement.
+-- looking up either among hundreds of others would cost their product.
 --
 -- $1, $2 tenants, each once, and the endpoints_version that was matched against
 -- $3..$7 events: tenant, id, type, group, payload
--- $8..$16 deliveries: tenant, id, event, endpoint, first attempt, whether to send (else skipped), the event's type, group
--- and payload size
--- $17, $18 the channel on which dispatchers are told, and what (null: nothing)
+-- $8..$17 deliveries: tenant, id, event, endpoint, owner, first attempt, whether to send (else skipped), the event's
+-- type, group and payload size
+-- $18, $19 the channel on which dispatchers are told, and what (null: nothing)
 WITH tenant AS MATERIALIZED (
     SELECT coalesce(array_agg(found.id IS NOT NULL ORDER BY matched.place), '{}') AS are_unchanged
     FROM unnest($1::uuid[], $2::int8[]) WITH ORDINALITY AS matched (id, endpoints_version, place)
@@ -18,15 +17,12 @@ WITH tenant AS MATERIALIZED (
     ) found ON true
 ),
 delivery AS MATERIALIZED (
-    SELECT delivery.*, ($1::uuid[])[delivery.place] AS tenant_id, endpoint.id AS endpoint_id, endpoint.user_id
-    FROM unnest($8::int4[], $9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::bool[], $14::text[], $15::text[],
-                $16::int4[])
-        AS delivery (place, id, event_id, wanting_id, attempt_id, is_sent, event_type, event_group, payload_bytes)
-    LEFT JOIN LATERAL (
-        SELECT id, user_id FROM endpoints
-        WHERE tenant_id = ($1::uuid[])[delivery.place] AND id = delivery.wanting_id LIMIT 1
-    ) endpoint ON true
-    WHERE (SELECT are_unchanged FROM tenant)[delivery.place]
+    SELECT ($1::uuid[])[place] AS tenant_id, delivery.*
+    FROM unnest($8::int4[], $9::uuid[], $10::uuid[], $11::uuid[], $12::int8[], $13::uuid[], $14::bool[], $15::text[],
+                $16::text[], $17::int4[])
+        AS delivery (place, id, event_id, endpoint_id, user_id, attempt_id, is_sent, event_type, event_group,
+                     payload_bytes)
+    WHERE (SELECT are_unchanged FROM tenant)[place]
 ),
 stored_event AS (
     INSERT INTO events (tenant_id, id, event_type, event_group, payload)
@@ -51,5 +47,5 @@ queued AS (
 )
 -- Of notifications in one commit that say the same PostgreSQL sends one, and none of a commit that stores nothing.
 SELECT are_unchanged, now() AS created_at,
-       CASE WHEN $18::text IS NOT NULL AND true = ANY (are_unchanged) THEN pg_notify($17, $18) END
+       CASE WHEN $19::text IS NOT NULL AND true = ANY (are_unchanged) THEN pg_notify($18, $19) END
 FROM tenant
