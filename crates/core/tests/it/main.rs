@@ -23,6 +23,7 @@ mod pool;
 mod prepared;
 mod publish;
 mod queue_age;
+mod refused_rows;
 mod replays;
 mod resealing;
 mod retention;
