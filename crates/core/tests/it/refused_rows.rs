@@ -188,6 +188,7 @@ async fn a_row_can_refer_to_rows_of_its_own_tenant_only() {
     world.enqueue(account, endpoint, 1).await;
     for (statement, key) in [
         (format!("UPDATE deliveries SET endpoint_id = '{foreign}'"), "deliveries_keep_their_endpoint"),
+        (format!("UPDATE deliveries SET tenant_id = '{}'", stranger.tenant), "deliveries_keep_their_endpoint"),
         (
             format!(
                 "INSERT INTO deliveries (tenant_id, id, endpoint_id, event_id, user_id, event_type, status, attempt_id,
@@ -198,6 +199,7 @@ async fn a_row_can_refer_to_rows_of_its_own_tenant_only() {
             "deliveries_have_an_endpoint",
         ),
         (format!("UPDATE endpoints SET id = gen_random_uuid() WHERE id = '{endpoint}'"), "endpoints_keep_their_keys"),
+        (format!("UPDATE endpoints SET tenant_id = '{}' WHERE id = '{endpoint}'", stranger.tenant), "endpoints_keep_their_keys"),
         (format!("UPDATE endpoints SET user_id = {} WHERE id = '{endpoint}'", stranger.owner), "endpoints_tenant_id_user_id_fkey"),
         (
             format!(
