@@ -148,11 +148,7 @@ impl Writer {
     /// Cancel safety: what was being stored is stored or not; its callers are told that the server stops.
     pub async fn run(self) {
         while let Some((gathered, turn)) = self.gather().await {
-            let began = Instant::now();
-            let answered_count = self.store(gathered).await;
-            if let Some(mut last_commit) = turn {
-                last_commit.end(answered_count, began.elapsed());
-            }
+            self.store(gathered, turn).await;
         }
     }
 
@@ -174,29 +170,42 @@ impl Writer {
         Some((gathered.into_callers(), turn))
     }
 
-    /// Stores events, in as few commits as they fit in. Returns how many callers were answered at once: none where it took
-    /// several commits, since those in the first may have come again meanwhile.
-    async fn store(&self, gathered: Vec<Waiting>) -> usize {
+    /// Stores events, in as few commits as they fit in. The next one with the turn learns whom this one has answered at
+    /// once: nobody where it failed or took several commits, since those in the first may have come again meanwhile.
+    async fn store(&self, gathered: Vec<Waiting>, turn: Option<MutexGuard<'_, LastCommit>>) {
         failpoint::hit("writer");
-        let count = gathered.len();
-        let mut open = self.store_some(gathered).await;
-        if open.is_empty() {
-            return count;
-        }
+        let (began, count) = (Instant::now(), gathered.len());
+        let outcomes = self.commit(&gathered).await;
+        // Taken before anybody is answered, who may come again at once.
+        let (ended_at, is_stored) = (Instant::now(), outcomes.is_ok());
+        let mut open = self.answer(gathered, outcomes).await;
+        let is_one_commit = is_stored && open.is_empty();
         while !open.is_empty() {
-            open = self.store_some(open).await;
+            let outcomes = self.commit(&open).await;
+            open = self.answer(open, outcomes).await;
         }
-        0
+        if let Some(mut last_commit) = turn {
+            let answered_count = if is_one_commit { count } else { 0 };
+            last_commit.end(answered_count, ended_at, ended_at - began);
+        }
     }
 
-    /// Stores events in one commit, and returns those of which nothing has come yet. When the answer to the commit is
-    /// lost, the same events are stored again: those that are there already are found by their ids. When it fails for a
-    /// reason that may lie in one of them, or since some are there already, each is stored alone.
-    async fn store_some(&self, gathered: Vec<Waiting>) -> Vec<Waiting> {
-        let outcomes = match self.store_once(&gathered).await {
-            Err(StoreError::Unavailable(_)) => self.store_once(&gathered).await,
+    /// Stores events in one commit. When the answer to it is lost, the same events are stored again: those that are there
+    /// already are found by their ids.
+    async fn commit(&self, gathered: &[Waiting]) -> Result<Vec<Outcome>, StoreError> {
+        match self.store_once(gathered).await {
+            Err(StoreError::Unavailable(_)) => self.store_once(gathered).await,
             outcomes => outcomes,
-        };
+        }
+    }
+
+    /// Answers callers, and returns those of whose events nothing has come yet. When the commit failed for a reason that
+    /// may lie in one of the events, or since some are there already, each is stored alone.
+    async fn answer(
+        &self,
+        gathered: Vec<Waiting>,
+        outcomes: Result<Vec<Outcome>, StoreError>,
+    ) -> Vec<Waiting> {
         match outcomes {
             Ok(outcomes) => {
                 let told = gathered.into_iter().zip(outcomes);
@@ -244,7 +253,7 @@ impl Writer {
         let wanted: Vec<_> = gathered.iter().map(Waiting::wanted).collect();
         let telling = self.wake_up.turn(wanted.len());
         let storing =
-            async |conn: &mut _| store_together(conn, &self.cache, &wanted, telling).await;
+            async |conn: &mut _| store_together(conn, &self.cache, &wanted, &telling).await;
         let begun = Instant::now();
         let stored = self.database.run(DEADLINE, storing).await;
         self.metrics.note_commit(gathered.len(), begun.elapsed());
@@ -253,7 +262,7 @@ impl Writer {
         let untold = stored
             .as_ref()
             .map_or(&ReadyHint::Anywhere, |(_, untold)| untold);
-        self.wake_up.ended(telling, untold);
+        self.wake_up.ended(&telling, untold);
         Ok(stored?.0)
     }
 

@@ -24,9 +24,13 @@ const DEADLINE: Duration = Duration::from_secs(3);
 /// How many times as long as it took after a commit that told it is told again at the earliest. All that notify wait
 /// for each other until they are durable, on a standby too: where that takes long, most commits must not be among them.
 const REST: u32 = 4;
+/// As long at most. Longer, and after an outage in which a commit was lost dispatchers go by polling alone; shorter, and
+/// more of the commits that wait for a slow standby wait for each other as well.
+const LONGEST_REST: Duration = Duration::from_secs(5);
 
 /// What the dispatchers are still to be told. A commit that makes something ready tells it, where the last notification
-/// was long enough ago; else it is told a little later, by a notification that nothing waits for.
+/// was long enough ago; else it is told a little later, by the next commit that may, or, if none comes, by a notification
+/// that nothing waits for.
 #[derive(Default)]
 pub struct WakeUp {
     asked: Notify,
@@ -44,18 +48,38 @@ struct State {
 }
 
 impl State {
+    fn interval(&self) -> Duration {
+        if self.is_busy {
+            BUSY_INTERVAL
+        } else {
+            MIN_INTERVAL
+        }
+    }
+
     fn is_due(&self, now: Instant) -> bool {
         self.not_before.is_none_or(|at| now >= at)
     }
 
+    /// How long it is until what is untold is told by itself: where large commits follow each other, the next one may do it,
+    /// and while one is under way that tells, others do not. Left to them for longer, and what is ready is known later: a
+    /// commit tells when it ends.
+    fn until_alone(&self, now: Instant) -> Option<Duration> {
+        let grace = if self.is_busy {
+            MIN_INTERVAL
+        } else {
+            Duration::ZERO
+        };
+        let rested_at = self.not_before.map(|at| at + grace);
+        let ended_at = self.telling_since.map(|since| since + self.interval());
+        let left = rested_at.max(ended_at)?.saturating_duration_since(now);
+        (!left.is_zero()).then_some(left)
+    }
+
     /// Something was told, and that took so long.
     fn told(&mut self, now: Instant, took: Duration) {
-        let interval = if self.is_busy {
-            BUSY_INTERVAL
-        } else {
-            MIN_INTERVAL
-        };
-        self.not_before = Some(now + interval.max(took * REST));
+        let rest = (took * REST).min(LONGEST_REST);
+        let not_before = Some(now + self.interval().max(rest));
+        self.not_before = self.not_before.max(not_before);
     }
 }
 
@@ -64,8 +88,8 @@ impl WakeUp {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a commit of so many events that begins now is to tell of them. [`ended`](Self::ended) is to be called
-    /// after it.
+    /// Whether a commit of so many events that begins now is to tell of them, and what else. [`ended`](Self::ended) is to
+    /// be called after it.
     pub fn turn(&self, event_count: usize) -> Telling {
         let now = Instant::now();
         let mut state = self.state();
@@ -74,12 +98,12 @@ impl WakeUp {
             return Telling::Nobody;
         }
         state.telling_since = Some(now);
-        Telling::Dispatchers
+        Telling::Dispatchers(std::mem::take(&mut state.untold))
     }
 
     /// A commit has ended, with or without telling what it should; `untold` it has not told.
-    pub fn ended(&self, telling: Telling, untold: &ReadyHint) {
-        if telling == Telling::Dispatchers {
+    pub fn ended(&self, telling: &Telling, untold: &ReadyHint) {
+        if matches!(telling, Telling::Dispatchers(_)) {
             let now = Instant::now();
             let mut state = self.state();
             let since = state.telling_since.take().unwrap_or(now);
@@ -96,16 +120,24 @@ impl WakeUp {
         }
     }
 
+    fn until_alone(&self) -> Option<Duration> {
+        self.state().until_alone(Instant::now())
+    }
+
     /// Tells what was asked for, for ever. A failure is nothing but a debug line: dispatchers poll besides.
     ///
     /// Cancel safety: dropping the future loses at most one hint.
     pub async fn run(&self, database: &Database) {
         loop {
             self.asked.notified().await;
-            while !self.state().is_due(Instant::now()) {
-                tokio::time::sleep(MIN_INTERVAL).await;
+            while let Some(left) = self.until_alone() {
+                tokio::time::sleep(left).await;
             }
             let hint = std::mem::take(&mut self.state().untold);
+            if hint.is_nowhere() {
+                // A commit has told it meanwhile.
+                continue;
+            }
             let notifying = async |conn: &mut _| notifications::notify_ready(conn, &hint).await;
             if let Err(error) = database.run(DEADLINE, notifying).await.flatten() {
                 debug!(%error, "Could not wake the dispatchers, they will find out by polling");
@@ -118,19 +150,63 @@ impl WakeUp {
 
 #[cfg(test)]
 mod tests {
+    use reprise_core::ids::{EndpointId, TenantId};
+
     use super::*;
 
+    fn hint() -> ReadyHint {
+        let mut hint = ReadyHint::default();
+        hint.add(TenantId::new(), EndpointId::new());
+        hint
+    }
+
     #[test]
-    fn of_commits_one_at_a_time_tells_and_then_none_for_a_while() {
+    fn of_commits_one_at_a_time_tells_and_then_none_for_a_while_and_then_one_all_that_is_untold() {
         let wake_up = WakeUp::default();
-        assert_eq!(wake_up.turn(1), Telling::Dispatchers);
+        let (one, other) = (hint(), hint());
+        let first = wake_up.turn(1);
+        assert_eq!(first, Telling::Dispatchers(ReadyHint::default()));
         assert_eq!(wake_up.turn(1), Telling::Nobody, "one is under way");
-        wake_up.ended(Telling::Nobody, &ReadyHint::Anywhere);
-        assert_eq!(wake_up.state().untold, ReadyHint::Anywhere);
-        wake_up.ended(Telling::Dispatchers, &ReadyHint::default());
+        wake_up.ended(&Telling::Nobody, &one);
+        wake_up.ended(&first, &ReadyHint::default());
         assert_eq!(wake_up.turn(1), Telling::Nobody, "that was a moment ago");
+        wake_up.ended(&Telling::Nobody, &other);
         wake_up.state().not_before = Some(Instant::now());
-        assert_eq!(wake_up.turn(1), Telling::Dispatchers);
+        let mut both = one;
+        both.merge(&other);
+        assert_eq!(wake_up.turn(1), Telling::Dispatchers(both));
+        assert!(wake_up.state().untold.is_nowhere(), "nobody else tells it");
+    }
+
+    #[test]
+    fn what_large_commits_leave_untold_is_left_to_them_for_a_while() {
+        let now = Instant::now();
+        let until_alone = |is_busy| {
+            let mut state = State {
+                is_busy,
+                ..State::default()
+            };
+            assert_eq!(state.until_alone(now), None, "nothing was told");
+            state.told(now, Duration::ZERO);
+            state.until_alone(now)
+        };
+        assert_eq!(until_alone(false), Some(MIN_INTERVAL));
+        assert_eq!(until_alone(true), Some(BUSY_INTERVAL + MIN_INTERVAL));
+    }
+
+    #[test]
+    fn what_is_untold_waits_a_moment_for_a_commit_that_tells() {
+        let now = Instant::now();
+        let mut state = State {
+            telling_since: Some(now),
+            ..State::default()
+        };
+        assert_eq!(state.until_alone(now), Some(MIN_INTERVAL));
+        assert_eq!(state.until_alone(now + MIN_INTERVAL), None, "it may hang");
+        state.told(now, Duration::from_millis(5));
+        state.told(now, Duration::ZERO);
+        let rest = Some(Duration::from_millis(5) * REST);
+        assert_eq!(state.until_alone(now), rest, "of the slower one");
     }
 
     #[test]
@@ -149,5 +225,7 @@ mod tests {
         assert_eq!(not_before(true, quick), Some(now + BUSY_INTERVAL));
         let slow = Duration::from_millis(50);
         assert_eq!(not_before(false, slow), Some(now + slow * REST));
+        let lost = Duration::from_secs(10);
+        assert_eq!(not_before(false, lost), Some(now + LONGEST_REST));
     }
 }

@@ -14,7 +14,7 @@ const MAX_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
 /// Where callers come in.
 pub(super) struct Arrivals {
     waiting: mpsc::Receiver<Waiting>,
-    /// How many have been taken into commits without the turn since one had it.
+    /// How many the last commit without the turn has taken since one had it; those before may have come again.
     left_count: usize,
 }
 
@@ -33,7 +33,7 @@ impl Arrivals {
 
     /// These go into a commit without the turn.
     pub(super) fn left_at_once(&mut self, gathered: &Gathered) {
-        self.left_count += gathered.callers.len();
+        self.left_count = gathered.callers.len();
     }
 }
 
@@ -101,11 +101,7 @@ impl Gathered {
         };
         // Whether time was up shows in who is here.
         let _ = timeout_at(wait.until, self.wait_for(wait.caller_count, arrivals)).await;
-        if self.callers.len() >= wait.caller_count {
-            last_commit.have_come();
-        } else {
-            last_commit.have_not_come();
-        }
+        last_commit.learn(wait, self.callers.len());
         self.take(arrivals);
     }
 

@@ -1,3 +1,6 @@
+use std::pin::Pin;
+use std::sync::OnceLock;
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use reprise_core::event_type::EventType;
@@ -13,7 +16,7 @@ fn writer() -> (mpsc::Sender<Waiting>, Writer) {
     let writer = |arrivals| Writer {
         arrivals,
         turn: Arc::new(Mutex::new(LastCommit::none())),
-        database: Database::new("postgres://nowhere.invalid", 1),
+        database: Database::new("postgres://127.0.0.1:1", 1),
         cache: Arc::default(),
         metrics: Metrics::default().ingest(),
         wake_up: Arc::default(),
@@ -55,7 +58,8 @@ async fn gathered(
     let (gathered, _answered) = tokio::join!(writer.gather(), coming);
     let (callers, turn) = gathered.expect("callers");
     let took = began.elapsed();
-    turn.expect("the turn").end(callers.len(), Duration::ZERO);
+    let mut turn = turn.expect("the turn");
+    turn.end(callers.len(), Instant::now(), Duration::ZERO);
     (callers.len(), took)
 }
 
@@ -80,8 +84,8 @@ async fn those_that_come_again_share_the_next_commit() {
 async fn those_that_do_not_are_waited_for_a_moment_and_then_not_again() {
     let (door, writer) = writer();
     commit(&door, &writer, 8).await;
-    let (count, took) = gathered(&writer, come(&door, 7, 0)).await;
-    assert_eq!(count, 7);
+    let (count, took) = gathered(&writer, come(&door, 5, 0)).await;
+    assert_eq!(count, 5);
     assert!((1..=2).contains(&took.as_millis()), "{took:?}");
     let next = gathered(&writer, come(&door, 1, 0)).await;
     assert_eq!(next, (1, Duration::ZERO));
@@ -119,7 +123,33 @@ async fn those_in_two_commits_at_once_are_brought_together() {
     let (second, no_turn) = writer.gather().await.expect("callers");
     assert_eq!((first.len(), second.len()), (ENOUGH, ENOUGH));
     assert!(no_turn.is_none(), "it need not wait for it");
-    turn.expect("the turn").end(ENOUGH, Duration::ZERO);
+    let mut turn = turn.expect("the turn");
+    turn.end(ENOUGH, Instant::now(), Duration::ZERO);
+    drop(turn);
     let next = gathered(&writer, come(&door, 2 * ENOUGH, 0)).await;
     assert_eq!(next, (2 * ENOUGH, Duration::ZERO));
+}
+
+/// When a caller was answered, as its thread is told.
+#[derive(Default)]
+struct Answer(OnceLock<Instant>);
+
+impl Wake for Answer {
+    fn wake(self: Arc<Self>) {
+        self.0.set(Instant::now()).expect("one answer");
+    }
+}
+
+#[tokio::test]
+async fn who_is_answered_first_and_comes_again_before_the_others_are_is_not_early() {
+    let (door, writer) = writer();
+    let mut answered = come(&door, 8, 0).await;
+    let (callers, turn) = writer.gather().await.expect("callers");
+    let first = Arc::new(Answer::default());
+    let waker = Waker::from(Arc::clone(&first));
+    let polled = Pin::new(&mut answered[0]).poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    writer.store(callers, turn).await;
+    let came_at = *first.0.get().expect("an answer");
+    assert!(writer.turn.lock().await.ended_at < came_at);
 }

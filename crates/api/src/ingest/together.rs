@@ -45,7 +45,7 @@ pub(super) async fn store_together(
     conn: &mut AsyncPgConnection,
     cache: &SubscriptionCache,
     wanted: &[(TenantId, &[NewEvent])],
-    telling: Telling,
+    telling: &Telling,
 ) -> Result<(Vec<Outcome>, ReadyHint), StoreError> {
     let tenants = wanted.iter().map(|(tenant_id, _)| *tenant_id);
     let subscriptions = cache.get(conn, tenants).await?;
@@ -107,7 +107,7 @@ pub async fn publish(
 ) -> Result<StoredEvents, ApiError> {
     for _ in 0..MAX_TRIES {
         let (mut outcomes, _) =
-            store_together(conn, cache, &[(tenant_id, events)], Telling::Nobody).await?;
+            store_together(conn, cache, &[(tenant_id, events)], &Telling::Nobody).await?;
         if let Some(Outcome::Decided(decided)) = outcomes.pop() {
             return decided;
         }

@@ -58,10 +58,10 @@ pub struct Publication<'a> {
 }
 
 /// Whether a commit tells the dispatchers where it makes something ready. NOTIFY takes a lock at commit, so few may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Telling {
-    /// It tells them.
-    Dispatchers,
+    /// It tells them, and what earlier commits have not told.
+    Dispatchers(ReadyHint),
     /// It does not: the caller will, later.
     Nobody,
 }
@@ -125,7 +125,7 @@ pub async fn publish(
         subscriptions,
         events,
     };
-    let mut together = publish_together(conn, &[one], Telling::Nobody).await?;
+    let mut together = publish_together(conn, &[one], &Telling::Nobody).await?;
     Ok(together.published.pop().unwrap_or(Published::NoRoom))
 }
 
@@ -139,13 +139,16 @@ pub async fn publish(
 pub async fn publish_together(
     conn: &mut AsyncPgConnection,
     publications: &[Publication<'_>],
-    telling: Telling,
+    telling: &Telling,
 ) -> Result<PublishedTogether, StoreError> {
     let mut draft = Draft::default();
     let taken: Vec<Taken> = publications.iter().map(|one| draft.take(one)).collect();
-    let ready = std::mem::take(&mut draft.ready);
+    let mut ready = std::mem::take(&mut draft.ready);
     let (told, untold) = match telling {
-        Telling::Dispatchers => (ready, ReadyHint::default()),
+        Telling::Dispatchers(earlier) => {
+            ready.merge(earlier);
+            (ready, ReadyHint::default())
+        }
         Telling::Nobody => (ReadyHint::default(), ready),
     };
     let stored = insert(conn, draft, &told).await?;

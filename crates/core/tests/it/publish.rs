@@ -1,7 +1,10 @@
 //! Publishing: an event and all its deliveries, in one statement, or nothing.
 
+use diesel_async::SimpleAsyncConnection;
 use reprise_core::delivery::DeliveryStatus;
 use reprise_core::event_type::{EventGroup, EventType};
+use reprise_core::ids::EndpointId;
+use reprise_core::ready_hint::ReadyHint;
 use reprise_core::store::delivery_lists::{self, DeliveryFilter};
 use reprise_core::store::endpoints;
 use reprise_core::store::events::{self, NewEvent, Publication, Published, Telling};
@@ -10,6 +13,7 @@ use reprise_core::store::subscriptions;
 use reprise_core::subscriptions::Subscriptions;
 use reprise_testkit::sql::ORPHANS;
 
+use crate::leases::hear;
 use crate::world::{Account, World, disabled, event, patterns, settings};
 
 /// How many deliveries an event of this type gets.
@@ -273,7 +277,7 @@ async fn a_commit_takes_what_it_has_room_for_and_leaves_the_rest() {
         events,
     };
     let wanted = [publication(wide, &many[..]), publication(narrow, &one[..])];
-    let published = events::publish_together(&mut world.conn, &wanted, Telling::Nobody)
+    let published = events::publish_together(&mut world.conn, &wanted, &Telling::Nobody)
         .await
         .expect("stored")
         .published;
@@ -282,13 +286,49 @@ async fn a_commit_takes_what_it_has_room_for_and_leaves_the_rest() {
     );
     assert_eq!(published[1], Published::NoRoom);
     assert_eq!(world.number("SELECT count(*) FROM events").await, 200);
-    let published = events::publish_together(&mut world.conn, &wanted[1..], Telling::Nobody)
+    let published = events::publish_together(&mut world.conn, &wanted[1..], &Telling::Nobody)
         .await
         .expect("stored")
         .published;
     assert!(
         matches!(&published[0], Published::Stored { delivery_counts, .. } if delivery_counts == &[1])
     );
+}
+
+#[tokio::test]
+async fn a_commit_tells_also_what_earlier_ones_have_not_unless_it_stores_nothing() {
+    let (mut world, account, endpoint) = World::with_endpoint(settings()).await;
+    let mut listener = world.connect().await;
+    listener
+        .batch_execute("LISTEN reprise_ready")
+        .await
+        .expect("listening");
+    let read = subscriptions::list_of(&mut world.conn, &[account.tenant])
+        .await
+        .expect("read");
+    let one = [event(b"{}")];
+    let wanted = [Publication {
+        tenant_id: account.tenant,
+        subscriptions: &read[&account.tenant],
+        events: &one,
+    }];
+    let mut hint = ReadyHint::default();
+    hint.add(account.tenant, EndpointId::new());
+    let telling = Telling::Dispatchers(hint.clone());
+    hint.add(account.tenant, endpoint);
+
+    let stored = events::publish_together(&mut world.conn, &wanted, &telling)
+        .await
+        .expect("stored");
+    assert_eq!(stored.untold, ReadyHint::default());
+    assert_eq!(hear(&mut listener, 1).await, [hint.to_string()]);
+
+    world.endpoint(account).await;
+    let refused = events::publish_together(&mut world.conn, &wanted, &telling)
+        .await
+        .expect("answered");
+    assert_eq!(refused.published, [Published::SubscriptionsChanged]);
+    assert_eq!(refused.untold, hint, "still to be told");
 }
 
 #[tokio::test]
@@ -317,7 +357,7 @@ async fn a_tenant_whose_endpoints_changed_is_left_out_of_a_commit_alone() {
             events,
         })
         .collect();
-    let published = events::publish_together(&mut world.conn, &wanted, Telling::Nobody)
+    let published = events::publish_together(&mut world.conn, &wanted, &Telling::Nobody)
         .await
         .expect("stored")
         .published;

@@ -1,6 +1,6 @@
 //! What the schema itself promises, asked of PostgreSQL's catalogue.
 
-use crate::world::{World, settings};
+use crate::world::World;
 
 /// The tables of a migrated database, partitions and Diesel's own left out.
 const TABLES: &str = "SELECT relname::text FROM pg_class
