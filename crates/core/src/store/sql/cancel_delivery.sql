@@ -27,5 +27,5 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) last ON true
 -- Both from the same row: with the tenant as a parameter a plan may look by that alone.
-WHERE deliveries.tenant_id = ended.tenant_id AND deliveries.id = ended.delivery_id
+WHERE deliveries.tenant_id = $1 AND deliveries.id = $2
 RETURNING deliveries.*

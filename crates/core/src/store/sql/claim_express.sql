@@ -84,7 +84,8 @@ claimed AS (
         leased_at = clock_timestamp(),
         limited = false
     FROM due, unsynced
-    WHERE q.tenant_id = due.tenant_id AND q.delivery_id = due.delivery_id
+    -- Any of one: see record_attempts.sql.
+    WHERE q.tenant_id = ANY (ARRAY[due.tenant_id]) AND q.delivery_id = due.delivery_id
     RETURNING q.tenant_id, q.delivery_id, q.endpoint_id, due.endpoint_version, due.timeout_seconds, q.event_id,
               q.attempt_id, q.attempt_number, q.payload_bytes, q.replay_of_delivery_id, q.express, q.limited,
               q.ready_at, q.lease_token

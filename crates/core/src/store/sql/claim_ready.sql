@@ -46,7 +46,8 @@ leased AS (
         leased_at = clock_timestamp(),
         limited = false
     FROM ranked, unsynced
-    WHERE q.tenant_id = ranked.tenant_id AND q.delivery_id = ranked.delivery_id AND ranked.bytes_before < $5
+    -- Any of one: see record_attempts.sql.
+    WHERE q.tenant_id = ANY (ARRAY[ranked.tenant_id]) AND q.delivery_id = ranked.delivery_id AND ranked.bytes_before < $5
     RETURNING q.tenant_id, q.delivery_id, q.endpoint_id, ranked.endpoint_version, ranked.timeout_seconds, q.event_id,
               q.attempt_id, q.attempt_number, q.payload_bytes, q.replay_of_delivery_id, q.express, q.limited,
               q.ready_at, q.lease_token

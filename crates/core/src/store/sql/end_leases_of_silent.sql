@@ -14,4 +14,5 @@ held AS MATERIALIZED (
 UPDATE delivery_queue q
 SET due_at = now()
 FROM held
-WHERE q.tenant_id = held.tenant_id AND q.delivery_id = held.delivery_id
+-- Any of one: see record_attempts.sql.
+WHERE q.tenant_id = ANY (ARRAY[held.tenant_id]) AND q.delivery_id = held.delivery_id

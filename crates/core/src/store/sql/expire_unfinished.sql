@@ -8,4 +8,5 @@ UPDATE deliveries
 SET status = 'failed', unsuccessful_status = 'failed', next_retry_at = NULL, updated_at = now(),
     error_message = 'Not delivered within the retention period'
 FROM ended
-WHERE deliveries.tenant_id = ended.tenant_id AND deliveries.id = ended.delivery_id
+-- Any of one: see record_attempts.sql.
+WHERE deliveries.tenant_id = ANY (ARRAY[ended.tenant_id]) AND deliveries.id = ended.delivery_id

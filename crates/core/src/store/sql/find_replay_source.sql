@@ -10,8 +10,17 @@ SELECT coalesce(judged.status, deliveries.status) AS status,
        octet_length(events.payload) AS payload_bytes
 FROM deliveries
 JOIN endpoints ON endpoints.tenant_id = $1 AND endpoints.id = deliveries.endpoint_id
-LEFT JOIN deliveries judged ON judged.tenant_id = $1
-    AND judged.id = CASE WHEN $3 IS NULL THEN deliveries.id ELSE deliveries.first_delivery_id END
-LEFT JOIN delivery_queue queued ON queued.tenant_id = $1 AND queued.delivery_id = judged.id
-LEFT JOIN events ON events.tenant_id = $1 AND events.id = deliveries.event_id
+-- One lookup each, as in make_replay.sql.
+LEFT JOIN LATERAL (
+    SELECT id, status FROM deliveries judged
+    WHERE judged.tenant_id = $1
+      AND judged.id = CASE WHEN $3 IS NULL THEN deliveries.id ELSE deliveries.first_delivery_id END
+    LIMIT 1
+) judged ON true
+LEFT JOIN LATERAL (
+    SELECT lease_token, due_at FROM delivery_queue WHERE tenant_id = $1 AND delivery_id = judged.id LIMIT 1
+) queued ON true
+LEFT JOIN LATERAL (
+    SELECT payload FROM events WHERE tenant_id = $1 AND id = deliveries.event_id LIMIT 1
+) events ON true
 WHERE deliveries.tenant_id = $1 AND deliveries.id = $2 AND deliveries.endpoint_id = coalesce($3, deliveries.endpoint_id)

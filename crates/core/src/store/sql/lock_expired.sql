@@ -4,7 +4,10 @@ SELECT q.tenant_id, q.delivery_id, q.endpoint_id, endpoints.version AS endpoint_
        deliveries.event_type
 FROM delivery_queue q
 JOIN endpoints ON endpoints.tenant_id = q.tenant_id AND endpoints.id = q.endpoint_id
-LEFT JOIN deliveries ON deliveries.tenant_id = q.tenant_id AND deliveries.id = q.delivery_id
+-- One lookup each, as in make_replay.sql.
+LEFT JOIN LATERAL (
+    SELECT event_type FROM deliveries WHERE tenant_id = q.tenant_id AND id = q.delivery_id LIMIT 1
+) deliveries ON true
 WHERE q.due_at <= now() AND q.lease_token IS NOT NULL
 ORDER BY q.due_at
 LIMIT $1

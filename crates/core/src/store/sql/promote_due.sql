@@ -12,4 +12,5 @@ SET due_at = CASE WHEN endpoints.status = 'enabled' THEN NULL ELSE 'infinity'::t
     ready_at = now()
 FROM due
 JOIN endpoints ON endpoints.tenant_id = due.tenant_id AND endpoints.id = due.endpoint_id
-WHERE q.tenant_id = due.tenant_id AND q.delivery_id = due.delivery_id
+-- Any of one: see record_attempts.sql.
+WHERE q.tenant_id = ANY (ARRAY[due.tenant_id]) AND q.delivery_id = due.delivery_id

@@ -17,7 +17,8 @@ kept AS MATERIALIZED (
 ended AS (
     DELETE FROM delivery_queue q
     USING (SELECT * FROM ready UNION ALL SELECT * FROM express UNION ALL SELECT * FROM kept) found
-    WHERE q.tenant_id = found.tenant_id AND q.delivery_id = found.delivery_id
+    -- Any of one: see record_attempts.sql.
+    WHERE q.tenant_id = ANY (ARRAY[found.tenant_id]) AND q.delivery_id = found.delivery_id
     RETURNING q.tenant_id, q.delivery_id
 ),
 canceled AS (
@@ -41,6 +42,6 @@ canceled AS (
         ORDER BY number DESC
         LIMIT 1
     ) last ON true
-    WHERE deliveries.tenant_id = ended.tenant_id AND deliveries.id = ended.delivery_id
+    WHERE deliveries.tenant_id = ANY (ARRAY[ended.tenant_id]) AND deliveries.id = ended.delivery_id
 )
 SELECT count(*) AS moved FROM ended

@@ -14,7 +14,8 @@ kept_back AS (
     -- Whoever waited for it has given up by the time it goes on.
     SET due_at = 'infinity', express = false
     FROM (SELECT * FROM ready UNION ALL SELECT * FROM express) found
-    WHERE q.tenant_id = found.tenant_id AND q.delivery_id = found.delivery_id
+    -- Any of one: see record_attempts.sql.
+    WHERE q.tenant_id = ANY (ARRAY[found.tenant_id]) AND q.delivery_id = found.delivery_id
     RETURNING 1
 )
 SELECT count(*) AS moved FROM kept_back

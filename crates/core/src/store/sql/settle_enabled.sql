@@ -8,7 +8,8 @@ ready AS (
     UPDATE delivery_queue q
     SET due_at = NULL, ready_at = now()
     FROM kept
-    WHERE q.tenant_id = kept.tenant_id AND q.delivery_id = kept.delivery_id
+    -- Any of one: see record_attempts.sql.
+    WHERE q.tenant_id = ANY (ARRAY[kept.tenant_id]) AND q.delivery_id = kept.delivery_id
     RETURNING 1
 )
 SELECT count(*) AS moved FROM ready
